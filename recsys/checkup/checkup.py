@@ -12,6 +12,7 @@ from recsys.checkup.findings import Findings
 from recsys.checkup.labels_seen import label_findings
 from recsys.checkup.leaks import leak_findings
 from recsys.checkup.lists_seen import list_findings
+from recsys.checkup.slices_seen import slice_findings
 from recsys.checkup.split_seen import Seen, density_findings, split_findings
 from recsys.config import Pipeline, load_in_part
 from recsys.errors import ConfigError, RecsysError, many
@@ -146,5 +147,6 @@ def _values(pipeline: Pipeline, sample: sources.Sample, found: Findings) -> None
     density_findings(seen, found)
     label_findings(seen, found)
     list_findings(preview, found)
+    slice_findings(preview, found)
     contradictions(preview, found)
     leak_findings(preview, found)

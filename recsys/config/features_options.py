@@ -81,7 +81,8 @@ class Features(Options):
     )
     slices: tuple[str, ...] = Field(
         default=(),
-        description="Slices that are reported apart: columns, or cold_user, cold_item, item_age, which need no column; empty: none.",
+        description="Slices that are reported apart: columns, or cold_user, cold_item, item_age, which need no column; empty: none. The 200"
+        " most frequent values of a column are reported apart, all others together.",
     )
     engine: Literal["duckdb", "spark"] = Field(
         default="duckdb", description="Engine that computes features: in this process, or Spark (`[spark]`), with the same bytes."

@@ -10,6 +10,7 @@ from recsys.evaluation.inputs.position_bins import position_bins
 from recsys.evaluation.inputs.propensities import softmax_propensity
 from recsys.evaluation.inputs.rows import Rows
 from recsys.evaluation.inputs.scores import Scores, read_scores
+from recsys.evaluation.inputs.slices import MOST_VALUES, OTHERS
 from recsys.evaluation.inputs.targets import Target, targets
 from recsys.evaluation.intervals.bootstrap import (
     ALIKE,
@@ -50,7 +51,9 @@ __all__ = [
     "HEADLINE",
     "METRICS",
     "MIN_USERS",
+    "MOST_VALUES",
     "OFF_POLICY",
+    "OTHERS",
     "POOLED",
     "SHARED_REFERENCE",
     "WITHIN",

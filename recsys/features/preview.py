@@ -21,7 +21,7 @@ from recsys.features.feature_columns import Columns, Table
 from recsys.features.impressions import beside_given, impressions
 from recsys.features.labels import UnknownColumns, translate
 from recsys.features.operands import LabelError
-from recsys.features.plan import Plan, make_plan, measured_column
+from recsys.features.plan import ANY_TABLE, Plan, make_plan, measured_column
 from recsys.features.shared_names import differing_by_case
 from recsys.features.sides import Sides, side_tables
 from recsys.features.steps import read_columns
@@ -39,6 +39,7 @@ class Preview:
 
     `labels`: timestamp, user_id, item_id, request_id and position where the log has them, then label.X, of every impression.
     `features`: event_id, features and labels of some training impressions.
+    `slices`: per slice that is a column, how many values it has in these events.
     `beside_given`: per objective with `given`, how many of its labels of 1 count as 0 because that of `given` is 0, and how many there are.
     `problems` are those of values that a run would refuse. `plan` holds what could be computed: the other objectives and features have
     problems of their own (`features.problems`).
@@ -47,6 +48,7 @@ class Preview:
     plan: Plan
     labels: pa.Table
     features: pa.Table
+    slices: Mapping[str, int]
     beside_given: Mapping[str, tuple[int, int]]
     problems: tuple[str, ...]
 
@@ -85,6 +87,10 @@ def preview(pipeline: Pipeline, folder: Path, *, most: int) -> Preview:
             plan,
             engine.arrow(rows.select(*labels, **keys)),
             engine.arrow(chosen.select(schema.EVENT_ID, *plan.outputs, *labels)),
+            {
+                column.name: answer(rows.aggregate(values=rows[schema.slice_column(column.name)].nunique()))["values"]
+                for column in plan.slices
+            },
             beside_given(answer, events, plan),
             tuple(map(str, broken_rules(answer, rows, events, plan, Path(EVENTS)))),
         )
@@ -98,9 +104,9 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
         objective for objective in pipeline.objective if all(link.name in good for link in chain(objective, pipeline.objective))
     )
 
-    def known(names: Sequence[str], table: Table) -> tuple[str, ...]:
-        found = {name: columns.find(name, (table,), pipeline.features) for name in names}
-        there = columns.names([table])
+    def known(names: Sequence[str], *tables: Table) -> tuple[str, ...]:
+        found = {name: columns.find(name, tables, pipeline.features) for name in names}
+        there = columns.names(tables)
         return tuple(
             name for name, column in found.items() if column is not None and is_plain(column) and not differing_by_case(name, there)
         )
@@ -116,7 +122,8 @@ def _computable(pipeline: Pipeline, columns: Columns) -> Pipeline:
             "item": known(pipeline.features.item, "items"),
             "context": tuple(name for name in known(pipeline.features.context, "events") if name not in known_after(pipeline)),
             "signals": tuple(name for name in pipeline.features.signals if is_number(name) or name in computable),
-            **dict.fromkeys(("entities", "today", "recent", "ids", "slices"), ()),
+            "slices": known(pipeline.features.slices, *ANY_TABLE),
+            **dict.fromkeys(("entities", "today", "recent", "ids"), ()),
             "bias": tuple(name for name in (schema.POSITION,) if name in columns.events.names),
             "factors": {},
         }

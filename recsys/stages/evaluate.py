@@ -117,7 +117,7 @@ def warn(job: Job) -> None:
 EVALUATE = Stage(
     name="evaluate",
     summary="Compute the metrics, with intervals, of a run or of any other system's scores.",
-    version=7,
+    version=8,
     options=(
         "seed",
         *(f"objective.{name}" for name in ("name", "kind", "given", "levels", "group", "better")),

@@ -383,6 +383,11 @@ DATA = {
 }
 
 WARNED = {
+    "a slice of measured numbers": Mistake(
+        toml('slices = ["surface"]', 'slices = ["surface", "watched"]'),
+        r"features\.slices: found 2,\d\d\d values of watched, expected at most 200: the most frequent ones get numbers of their own",
+        0,
+    ),
     "rows that contradict each other": Mistake(
         frame(
             "log.csv", lambda log: pd.concat([log, log[5:15].assign(clicked=np.where(log[5:15]["clicked"] == "1", "0", "1")), log[20:30]])

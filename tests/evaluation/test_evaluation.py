@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys.errors import ConfigError
-from recsys.evaluation import METRICS, evaluate, measured
+from recsys.evaluation import METRICS, MOST_VALUES, OTHERS, evaluate, measured
 from recsys.objectives import Objective
 from tests.evaluation.samples import frame, one
 
@@ -58,6 +58,26 @@ def test_slices_and_days_are_the_metric_of_their_rows(predictions):
             assert row["low"] < row["value"] < row["high"]
     nulls = one(rows, objective="like", metric="log_loss", slice="tab", slice_value=None)
     assert nulls["n"] == known["slice.tab"].isna().sum()
+
+
+def test_a_slice_of_many_values_gives_numbers_for_the_most_frequent_and_for_all_others_together() -> None:
+    many = MOST_VALUES + 50
+    often = [f"often {at}" for at in range(MOST_VALUES) for _ in range(3)]
+    values = np.random.default_rng(4).permutation([*often, *(f"seldom {at}" for at in range(many)), *[None] * 5])
+    rng = np.random.default_rng(5)
+    given = pd.DataFrame({"event_id": np.arange(len(values)), "user_id": rng.integers(0, 90, len(values)), "timestamp": 0})
+    given = given.assign(
+        **{"label.like": rng.integers(0, 2, len(values)) * 1.0, "pred.like": rng.random(len(values)), "slice.size": values}
+    )
+    rows = frame(given, [LIKE])
+    of_slice = rows[(rows["slice"] == "size") & (rows["metric"] == "auc")]
+    assert set(of_slice["slice_value"].dropna()) == {*often, OTHERS}
+    assert len(of_slice) == MOST_VALUES + 2
+    others = given[[isinstance(value, str) and value.startswith("seldom") for value in values]]
+    row = one(rows, objective="like", metric="auc", slice="size", slice_value=OTHERS)
+    assert row["n"] == many
+    assert row["value"] == pytest.approx(roc_auc_score(others["label.like"], others["pred.like"]))
+    assert one(rows, objective="like", metric="log_loss", slice="size", slice_value=None)["n"] == 5
 
 
 def test_slices_can_be_chosen_and_one_day_needs_no_row_of_its_own(predictions):
