@@ -42,7 +42,7 @@ class Proposal:
             *(line for line in self.comments.get(("source",), ()) if line.startswith("Not used")),
             f"objectives: {objectives}",
             f"split: {days}",
-            f"unsure of: {unsure} (in comments)",
+            *([f"unsure of: {unsure} (in comments)"] if unsure else []),
         ]
 
 

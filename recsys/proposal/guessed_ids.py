@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.role_names import ACTION, IMPRESSION, ITEM, REQUEST, USER, is_called, says_outcome
+from recsys.proposal.role_names import ACTION, COUNTER, IMPRESSION, ITEM, REQUEST, USER, is_called, says_outcome
 
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FINE = 50  # rows per different time, above which times are days or hours, and say nothing of lists
@@ -29,10 +29,18 @@ def guessed_id(
     few = max((column for column in columns if is_called(column, rf"({pattern})(?<=id)")), key=lambda column: column.distinct, default=None)
     if few is not None and few.distinct > 1:  # a log of a household, or of few items
         return few, True
-    ids = [column for column in columns if _may_be_id(column) and not (is_called(column, rf"{others}|{REQUEST}") or says_outcome(column))]
+    ids = [
+        column
+        for column in columns
+        if _may_be_id(column) and not (is_called(column, rf"{others}|{REQUEST}") or _counts_or_measures(column))
+    ]
     if not ids and few is not None and few.distinct == 1 and pattern == USER:  # a log of one person; of one item nothing can be ranked
         return few, True
     return min(ids, key=lambda column: _is_of_one_moment(column, times), default=None), False
+
+
+def _counts_or_measures(column: ColumnFacts) -> bool:
+    return says_outcome(column) or (column.numbers is not None and is_called(column, COUNTER))
 
 
 def _is_of_one_moment(column: ColumnFacts, times: Sequence[ColumnFacts]) -> bool:

@@ -10,7 +10,7 @@ from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
 from recsys.proposal.guessed_ids import guessed_id, guessed_request, ranked_item
-from recsys.proposal.guessed_time import time_columns, time_of_impression, unsure_of
+from recsys.proposal.guessed_time import time_columns, time_of_impression, times_of_actions, unsure_of
 from recsys.proposal.outcome_words import is_outcome
 from recsys.proposal.role_names import (
     ACTION,
@@ -22,6 +22,7 @@ from recsys.proposal.role_names import (
     POSITION,
     PROPENSITY,
     RATING,
+    RELATION,
     REQUEST,
     STARS,
     TOLD,
@@ -55,6 +56,7 @@ class Roles:
     shares: list[ColumnFacts] = field(default_factory=list)  # of an item that was watched
     rating: ColumnFacts | None = None
     counts: list[ColumnFacts] = field(default_factory=list)  # of what the user did, where nothing else tells it
+    acted: list[ColumnFacts] = field(default_factory=list)  # times of what the user did, empty where that was not done
     other_times: list[ColumnFacts] = field(default_factory=list)
     context: list[ColumnFacts] = field(default_factory=list)
     rest: list[ColumnFacts] = field(default_factory=list)
@@ -98,6 +100,8 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
         if not is_named:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
     roles.unsure |= {"item_id": why} if why is not None else {}
+    if schema.TIMESTAMP not in known and time.is_constant_within(item):
+        roles.unsure["timestamp"] = f"{time.name} is the same in all rows of each {item.name}, as when it was published"
     roles.unsure |= {key: said for key, said in unsure_of(time).items() if key not in known}
     left = [column for column in left if column not in (user, item, time, *times)]
     roles.alike = by_case_alone(left)
@@ -147,7 +151,11 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
         column for column in left.columns if column.truth is not None and not any(map(column.is_constant_within, (roles.item, roles.user)))
     ]
     told = [column for column in binary if re.search(TOLD, column.words) or re.match(f"= '{_SAYS_TOLD}", column.truth or "")]
-    binary = [column for column in binary if not column.is_one_or_two]  # without a name, these are codes of anything
+    told = [column for column in told if not is_called(column, RELATION)]
+    if roles.action is None:
+        roles.acted = times_of_actions(roles.other_times, roles.user, roles.item, told)
+        roles.other_times = [column for column in roles.other_times if column not in roles.acted]
+    binary = [] if roles.acted else [column for column in binary if not column.is_one_or_two]  # without a name, codes of anything
     roles.labels = left.take(lambda column: column in (told or binary))
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of two values, or of yes and nothing; their names do not say what they are"
@@ -156,7 +164,11 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     if roles.action is None:
         rating = _rating(left.columns, roles)
         roles.rating = left.take_one(lambda column: column is rating)
-    if roles.action is None and roles.rating is None and not (roles.labels or roles.outcome or roles.shares or roles.durations):
+    if (
+        roles.action is None
+        and roles.rating is None
+        and not (roles.labels or roles.acted or roles.outcome or roles.shares or roles.durations)
+    ):
         roles.counts = left.take(lambda column: _is_count(column) and not column.is_constant_within(roles.item))
     left.take(lambda column: column.name.lower() in schema.OF_THE_MOMENT)  # ours stand for them
     roles.context = left.take(_is_context)
@@ -221,7 +233,7 @@ def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
         return numbers is not None and column.distinct in _LEVELS and numbers.min() >= 0 and numbers.max() <= 100
 
     named = [column for column in columns if is_called(column, RATING) and may_be(column)]
-    if roles.labels:
+    if roles.labels or roles.acted:
         stars = [column for column in named if is_called(column, STARS)]
         return next((column for column in stars if not any(map(column.is_constant_within, (roles.item, roles.user)))), None)
     if named:

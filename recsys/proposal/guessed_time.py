@@ -5,11 +5,14 @@ from collections.abc import Sequence
 
 from recsys.errors import data_error
 from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.role_names import TOLD
 
 _TIME = r".*(time|stamp|date|_at|_ts|when)(_(ms|us|s|utc|local|iso))?|date_.*|ts|t"
 _CLOCK = r"(.*_)?(timestamp|ts)|((event|log|impression|request|action|interaction)_)?time|t"  # says when, and not how long
 _DAY = r"\d{4}([-/.]?)\d\d?\1\d\d?([T ]00:00(:00(\.0+)?)?)?"  # without a time of day
 _ACTED = r".*(click|buy|bought|purchase|order|pay|publish|upload|creat|release|birth|join|regist|update|end|finish|close).*"
+
+_WHEN = r"_?(time_?stamp|datetime|time|date|at|ts|when)(_(ms|us|s|utc|local|iso))?$"
 
 
 def time_columns(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:
@@ -36,8 +39,8 @@ def time_of_impression(
     """Return the column of the moment of the impression, and the other columns of times. `names` are those of all columns.
 
     `known` is the column that need not be guessed. A time that is a property of the item or of the user is none of an impression, and one
-    of an action comes after it. Of the others the finest is taken, among equally fine ones that with such a name. Raise DataError where
-    there is no time.
+    of an action comes after it, and is mostly empty. Of the others the finest is taken, among equally fine ones that with such a name.
+    Raise DataError where there is no time.
     """
     found = [column for column in times if column not in (user, item)]
     if known is not None:
@@ -58,12 +61,37 @@ def time_of_impression(
             " lie in folders of days (docs/bring-your-own-log.md, section 7)",
         )
 
-    def fits(column: ColumnFacts) -> tuple[bool, bool, int, bool]:
+    def fits(column: ColumnFacts) -> tuple[bool, bool, bool, int, bool]:
         is_property = column.is_constant_within(item) or column.is_constant_within(user)
-        return not is_property, re.fullmatch(_ACTED, column.words) is None, column.distinct, re.fullmatch(_TIME, column.words) is not None
+        is_filled = 2 * len(column.values) >= column.rows
+        return (
+            is_filled,
+            not is_property,
+            re.fullmatch(_ACTED, column.words) is None,
+            column.distinct,
+            re.fullmatch(_TIME, column.words) is not None,
+        )
 
     best = max(found, key=fits)
     return best, [column for column in found if column is not best]
+
+
+def times_of_actions(
+    others: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, labels: Sequence[ColumnFacts]
+) -> list[ColumnFacts]:
+    """Return of the other times of a log those that stand only where the user acted: by their names, and by gaps.
+
+    One that says the same as one of the labels is none.
+    """
+    named = [column for column in others if re.search(TOLD, column.words) and 0 < len(column.values) < column.rows]
+    own = [column for column in named if not any(map(column.is_constant_within, (item, user)))]
+    ones = [set(label.numbers.index[label.numbers == 1]) for label in labels if label.numbers is not None]
+    return [column for column in own if set(column.values.index) not in ones]
+
+
+def action_of(column: ColumnFacts) -> str:
+    """Return the action whose time a column holds, by its name without that of a time: like_timestamp → like."""
+    return re.sub(_WHEN, "", column.words) or column.words
 
 
 def unsure_of(time: ColumnFacts) -> dict[str, str]:

@@ -14,8 +14,9 @@ from recsys.features.operands import LabelError
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
+from recsys.proposal.guessed_time import action_of
 from recsys.proposal.outcome_words import labels_of
-from recsys.proposal.role_names import is_regretted, is_satisfaction
+from recsys.proposal.role_names import LIFETIME, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable, is_category
 
 _MOST_ENTITIES = 3  # columns of the items and of the context that are counted for
@@ -75,13 +76,24 @@ def note_objectives(proposal: Proposal, roles: Roles) -> None:
         if column.is_one_or_two and place is not None:
             said = f"unsure: {column.name} holds 1 and 2, and 2 is taken for yes. Write {_quoted(column.name)} = 1 where 1 is yes"
             proposal.note(("objective", place), said)
+    for column in roles.durations:
+        place = next((place for place, entry in enumerate(found) if entry["label"] == _number(column)), None)
+        if place is not None and re.search(LIFETIME, column.words):
+            said = f"unsure: {column.name} may be a total over many impressions, later ones too. Leave it out if so"
+            proposal.note(("objective", place), said)
+    for column in roles.acted:
+        place = next((place for place, entry in enumerate(found) if entry["label"] == f"{_quoted(column.name)} is not null"), None)
+        if place is not None:
+            said = f"{column.name} stands only where the user acted. If that may be later than features.label_delay, raise it."
+            proposal.note(("objective", place), said)
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
 
 
 def _outcomes(roles: Roles) -> list[tuple[str, str]]:
-    """Return the name and the label of each word that says what became of an impression."""
-    return [] if roles.outcome is None else list(labels_of(roles.outcome, _quoted(roles.outcome.name)))
+    """Return the name and the label of each word that says what became of an impression, and of each time at which the user acted."""
+    words = [] if roles.outcome is None else list(labels_of(roles.outcome, _quoted(roles.outcome.name)))
+    return [*words, *((_plain(action_of(column)), f"{_quoted(column.name)} is not null") for column in roles.acted)]
 
 
 def _learned_shares(roles: Roles) -> list[ColumnFacts]:
@@ -131,7 +143,11 @@ def _binary(name: str, label: str) -> dict[str, Any]:
 
 
 def _objective_name(column: ColumnFacts) -> str:
-    name = re.sub(r"[^A-Za-z0-9]+", "_", column.words.removeprefix("is_")).strip("_")
+    return _plain(column.words)
+
+
+def _plain(words: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9]+", "_", words.removeprefix("is_")).strip("_")
     return name if re.match(r"[a-z]", name) else f"column_{name}"
 
 

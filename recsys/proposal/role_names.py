@@ -5,7 +5,7 @@ import re
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.watched_share import is_called_watched_share
 
-_ID = r"(_?(id|key|no|nr|number|code|hash))?"
+_ID = r"(_?(id|key|no|nr|number|code|hash|idx|index))?"
 USER = (
     r"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person)"
     rf"(_?(pseudo(nymous)?|anon(ymous)?|hashed))?{_ID}"
@@ -17,6 +17,7 @@ ITEM = (
 IMPRESSION = r"(.*_)?(impression|impr|imp)_?(id|key|no)"
 REQUEST = rf"(.*_)?(request|req|session|page_?view|slate|query|search|srch|impression_list)(_?(id|key|no))?|{IMPRESSION}"
 POSITION = r"(.*_)?(position|pos|rank|slot|place)"
+COUNTER = rf"{POSITION}|(.*_)?(step|index|counter|turn|depth|offset)|row(_?(id|no|nr|number))?"  # of a list, a session or a file
 ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
 PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
 _VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"
@@ -25,20 +26,23 @@ ACTIONS = (
 )
 _ENGAGED = (
     r"click|view|open|read|play|cart|buy|bought|order|purchase|conv|install|download|comment|profile|enter|visit|visible|watched"
-    r"|started|finished|completed|clk|book(ed|ing)"
+    r"|started|finished|completed|clk|book(ed|ing)|repl(y|ied)"
 )
 _SATISFIED = (
     r"like|love|heart|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"
-    r"|bookmark|add(ed)?_to_(?!cart|basket|bag)"
+    r"|bookmark|add(ed)?_to_(?!cart|basket|bag)|retweet|repost"
 )
 _REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
 _DENIED = r"(not|non|no|did_not)_(?!interested)"
 TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
+RELATION = r".*(^|_)(follows|subscribes_to|knows|owns)_.+"  # of a user to another one or to a thing, before the impression
 DURATION = (
-    r".*(watch|play|dwell|stay|spent|view|read|listen|engage)\w*_?(time|sec|seconds|ms|duration|length)\w*|watch(ed)?|dwell|.*_seconds"
+    r".*(watch|play|dwell|stay|spent|view|read|listen|engage|(?<!in)active|consum)\w*_?(time|sec|seconds|ms|duration|length)\w*"
+    r"|watch(ed)?|dwell|.*_seconds|(.*_)?time_on_(page|site|screen|item|article|content|video|post|ad|card)"
     r"|(.*_)?(watch|play|dwell|stay|view|read|listen)(ed)?_s"
     r"|(.*_)?(ms|msec|millis|sec|secs|seconds|min|mins|minutes|time)_(watch|play|dwell|stay|spent|view|read|listen|engage)\w*"
 )
+LIFETIME = r"(^|_)(forever|lifetime|total|overall|cumulative|cum|so_far|all_time|ever|to_date|\d+_?(weeks?|months?|days?))(_|$)"
 STARS = r"(.*_)?(rating|star)s?"
 RATING = rf"{STARS}|(.*_)?(score|grade)s?"
 CONTEXT = frozenset(

@@ -1,0 +1,105 @@
+"""Forms of published logs whose columns led a guess astray: positions, watch times of other names, times of what the user did."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.errors import DataError
+from recsys.proposal import propose
+from tests.proposal.small_feed import proposed, small_feed
+
+pytestmark = pytest.mark.words
+
+
+# --- Ids ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["session_position", "step", "index", "rank", "row_number"])
+@pytest.mark.parametrize("missing", ["user", "item"])
+def test_what_numbers_rows_is_no_id(missing: str, name: str, tmp_path: Path) -> None:
+    small_feed().rename(columns={f"{missing}_id": name}).to_csv(tmp_path / "feed.csv", index=False)
+    with pytest.raises(DataError, match=rf"found no column that tells the {missing} among"):
+        propose([tmp_path / "feed.csv"], tmp_path)
+
+
+def test_an_index_of_users_and_items_is_an_id(tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, small_feed().rename(columns={"user_id": "user_index", "item_id": "item_idx"}))
+    assert tables["source"]["columns"] == {"user_id": "user_index", "item_id": "item_idx", "timestamp": "ts"}
+    assert "unsure: guessed" not in text
+
+
+# --- Watch times --------------------------------------------------------------------------------------------------
+def _watched(name: str) -> pd.DataFrame:
+    return small_feed().assign(**{name: np.random.default_rng(1).integers(0, 90, 3_000)})
+
+
+@pytest.mark.parametrize("name", ["active_time", "activeTime", "consumed_ms", "time_on_page", "time_spent", "playtime"])
+def test_how_long_an_item_was_used_is_a_watch_time(name: str, tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, _watched(name))
+    assert [entry["label"] for entry in tables["objective"] if entry.get("kind") == "watch_time"] == [name]
+    assert "may be a total" not in text
+
+
+@pytest.mark.parametrize("name", ["playtime_forever", "total_watch_time", "playtime_2weeks"])
+def test_a_total_by_its_name_is_doubted(name: str, tmp_path: Path) -> None:
+    _, text = proposed(tmp_path, _watched(name))
+    assert f"# unsure: {name} may be a total over many impressions" in text
+
+
+@pytest.mark.parametrize("name", ["inactive_time", "time_on_market"])
+def test_other_times_are_no_watch_time(name: str, tmp_path: Path) -> None:
+    tables, _ = proposed(tmp_path, _watched(name))
+    assert [entry["name"] for entry in tables["objective"]] == ["click"]
+
+
+# --- Times of what the user did -----------------------------------------------------------------------------------
+def _tweets() -> pd.DataFrame:
+    """As the challenge of 2020 gave them: a time per action, empty where it was not done, and a relation known before."""
+    rng = np.random.default_rng(2)
+    feed = small_feed().rename(columns={"item_id": "tweet_id", "user_id": "engaging_user_id"}).drop(columns="click")
+    seconds = feed.pop("ts").astype("datetime64[s]").astype("int64")
+    published = 1_704_067_200 + feed["tweet_id"] * 60
+    feed = feed.assign(tweet_timestamp=published, engagee_follows_engager=rng.random(len(feed)) < 0.4, shown_at=seconds)
+    for name, share in (("reply", 0.05), ("retweet", 0.1), ("retweet_with_comment", 0.03), ("like", 0.4)):
+        feed[f"{name}_timestamp"] = (seconds + 30).where(rng.random(len(feed)) < share).astype("Int64")
+    return feed
+
+
+def test_each_time_of_an_action_is_a_label(tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, _tweets())
+    assert {entry["name"]: (entry["label"], entry.get("group")) for entry in tables["objective"]} == {
+        "reply": ("reply_timestamp is not null", None),
+        "retweet": ("retweet_timestamp is not null", "satisfaction"),
+        "retweet_with_comment": ("retweet_with_comment_timestamp is not null", "satisfaction"),
+        "like": ("like_timestamp is not null", "satisfaction"),
+    }
+    assert tables["source"]["columns"]["timestamp"] == "shown_at"
+    assert tables["features"]["signals"] == ["reply", "retweet", "retweet_with_comment", "like"]
+    assert "like_timestamp stands only where the user acted. If that may be later than features.label_delay, raise it." in text
+
+
+def test_without_a_time_of_the_impression_that_of_an_action_stands_for_none(tmp_path: Path) -> None:
+    tables, text = proposed(
+        tmp_path, _tweets().assign(tweet_timestamp=lambda tweets: tweets["shown_at"] // 3_600 * 3_600).drop(columns="shown_at")
+    )
+    assert tables["source"]["columns"]["timestamp"] == "tweet_timestamp"
+    assert len(tables["objective"]) == 4
+    assert "engagee_follows_engager" in text
+
+
+def test_a_time_that_says_the_same_as_a_label_is_no_second_one(tmp_path: Path) -> None:
+    feed = small_feed()
+    tables, _ = proposed(tmp_path, feed.assign(click_time=feed["ts"].where(feed["click"] == 1)))
+    assert [entry["label"] for entry in tables["objective"]] == ["click = 1"]
+
+
+def test_a_time_of_the_item_is_doubted_as_that_of_the_impression(tmp_path: Path) -> None:
+    feed = small_feed().assign(ts=lambda rows: pd.Timestamp("2024-01-02") + pd.to_timedelta(rows["item_id"] * 5_000, unit="s"))
+    _, text = proposed(tmp_path, feed)
+    assert "# unsure: ts is the same in all rows of each item_id, as when it was published" in text
+
+
+def test_where_nothing_is_doubted_nothing_is_said_of_it(tmp_path: Path) -> None:
+    small_feed().to_csv(tmp_path / "feed.csv", index=False)
+    proposal = propose([tmp_path / "feed.csv"], tmp_path)
+    assert "unsure" not in "\n".join(proposal.said)
