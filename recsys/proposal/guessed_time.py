@@ -13,11 +13,13 @@ _DAY = r"\d{4}([-/.]?)\d\d?\1\d\d?([T ]00:00(:00(\.0+)?)?)?"  # without a time o
 _ACTED = r".*(click|buy|bought|purchase|order|pay|publish|upload|creat|release|birth|join|regist|update|end|finish|close).*"
 
 _WHEN = r"_?(time_?stamp|datetime|time|date|at|ts|when)(_(ms|us|s|utc|local|iso))?$"
+_NUMBERED = r"(.*_)?(id|key|no|hash|code)"
 
 
 def time_columns(columns: Sequence[ColumnFacts]) -> list[ColumnFacts]:
     """Return the columns that hold times. Where none does, those whose numbers may count from the log's own start."""
     times = [column for column in columns if column.time is not None]
+    times = [column for column in times if not re.fullmatch(_NUMBERED, column.words)] or times  # ids of ten digits look like times
     return times or [column for column in columns if is_called_clock(column) and column.time_from_start is not None]
 
 
@@ -99,7 +101,9 @@ def unsure_of(time: ColumnFacts) -> dict[str, str]:
     found = {}
     if re.fullmatch(_TIME, time.words) is None:
         found["timestamp"] = f"guessed from the values of {time.name}, not from its name"
-    elif all(re.fullmatch(_DAY, str(value)) for value in time.values.unique()):
+    elif ("format" in time_keys(time) or time_keys(time).get("unit", "iso") == "iso") and all(
+        re.fullmatch(_DAY, str(value)) for value in time.values.unique()
+    ):
         found["timestamp"] = (
             f"{time.name} holds days alone: features know nothing of the same day. Where another column holds the hour, write both into one"
         )

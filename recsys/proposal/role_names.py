@@ -5,7 +5,7 @@ import re
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.watched_share import is_called_watched_share
 
-_ID = r"(_?(id|key|no|nr|number|code|hash|idx|index))?"
+_ID = r"(_?(id|key|no|nr|number|code|hash|idx|index))?(_(clean|raw|anon|hashed|encoded))?"
 USER = (
     r"(.*_)?(user|uid|usr|member|visitor|customer|account|viewer|reader|listener|client|shopper|person)"
     rf"(_?(pseudo(nymous)?|anon(ymous)?|hashed))?{_ID}"
@@ -17,7 +17,10 @@ ITEM = (
 IMPRESSION = r"(.*_)?(impression|impr|imp)_?(id|key|no)"
 REQUEST = rf"(.*_)?(request|req|session|page_?view|slate|query|search|srch|impression_list)(_?(id|key|no))?|{IMPRESSION}"
 POSITION = r"(.*_)?(position|pos|rank|slot|place)"
-COUNTER = rf"{POSITION}|(.*_)?(step|index|counter|turn|depth|offset)|row(_?(id|no|nr|number))?"  # of a list, a session or a file
+COUNTER = (
+    rf"{POSITION}|(.*_)?(step|index|counter|turn|depth|offset)|row(_?(id|no|nr|number))?"
+    r"|(.*_)?(hour|minute|second|day|weekday|week|month|year)(_of_(day|week|month|year))?"
+)  # of a list, a session, a file or the calendar
 ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
 PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
 _VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"

@@ -5,7 +5,7 @@ import re
 from recsys.proposal.column_facts import ColumnFacts
 
 _PART = r"(ratio|rate|share|percent(age)?|pct)"
-_SHARE = rf"(.*_)?((watch(ed)?|play(ed)?|view(ed)?|finish(ed)?|complet(ion|ed|e))(_(time|duration))?_{_PART}|completion)"
+_SHARE = rf"(.*_)?((watch(ed)?|play(ed)?|view(ed)?|finish(ed)?|complet(ion|ed|e))(_(time|duration))?(_{_PART})+|completion)"
 
 
 def is_watched_share(column: ColumnFacts) -> bool:

@@ -103,3 +103,34 @@ def test_where_nothing_is_doubted_nothing_is_said_of_it(tmp_path: Path) -> None:
     small_feed().to_csv(tmp_path / "feed.csv", index=False)
     proposal = propose([tmp_path / "feed.csv"], tmp_path)
     assert "unsure" not in "\n".join(proposal.said)
+
+
+# --- Sessions of music, events of news ----------------------------------------------------------------------------
+def test_an_hour_is_no_item(tmp_path: Path) -> None:
+    feed = small_feed().rename(columns={"item_id": "track_id_clean"}).drop(columns="user_id")
+    feed.insert(0, "hour_of_day", feed["ts"].dt.hour)
+    feed.to_csv(tmp_path / "feed.csv", index=False)
+    with pytest.raises(DataError, match="found no column that tells the user among"):
+        propose([tmp_path / "feed.csv"], tmp_path)
+
+
+def test_the_number_of_an_event_is_no_time(tmp_path: Path) -> None:
+    feed = small_feed()
+    tables, _ = proposed(
+        tmp_path, feed.assign(ts=feed["ts"].astype("datetime64[s]").astype("int64") // 60 * 60, eventId=10**9 + feed.index)
+    )
+    assert tables["source"]["columns"]["timestamp"] == "ts"
+
+
+def test_a_share_in_percent_is_an_outcome(tmp_path: Path) -> None:
+    feed = small_feed().drop(columns="click")
+    tables, _ = proposed(tmp_path, feed.assign(played_ratio_pct=np.random.default_rng(3).integers(0, 101, len(feed))))
+    assert [entry["label"] for entry in tables["objective"]] == ["played_ratio_pct"]
+
+
+def test_seconds_of_seven_digits_are_no_days(tmp_path: Path) -> None:
+    feed = small_feed()
+    seconds = feed["ts"].astype("datetime64[s]").astype("int64")
+    _, text = proposed(tmp_path, feed.assign(ts=seconds - seconds.min() + 1_000_000))
+    assert "count from the log's own start" in text
+    assert "holds days alone" not in text
