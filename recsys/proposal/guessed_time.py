@@ -1,10 +1,15 @@
 """The guessed time of an impression among the columns of a log, and how it is written."""
 
 import re
+import shlex
 from collections.abc import Sequence
+from json import dumps
+from pathlib import Path
 
 from recsys.errors import data_error
 from recsys.proposal.column_facts import ColumnFacts
+from recsys.proposal.draft import unique
+from recsys.proposal.passed_over import quoted
 from recsys.proposal.role_names import TOLD
 
 _TIME = r".*(time|stamp|date|_at|_ts|when)(_(ms|us|s|utc|local|iso))?|date_.*|ts|t"
@@ -59,7 +64,8 @@ def time_of_impression(
             file,
             found=f"no column of times among {', '.join(names)}",
             expected="one with the moment of each impression",
-            fix="say which it is, --column timestamp=NAME, or write its form into source.time.format by hand; a table without times can"
+            fix=_from_parts(names, file)
+            or "say which it is, --column timestamp=NAME, or write its form into source.time.format by hand; a table without times can"
             " lie in folders of days (docs/bring-your-own-log.md, section 7)",
         )
 
@@ -76,6 +82,22 @@ def time_of_impression(
 
     best = max(found, key=fits)
     return best, [column for column in found if column is not best]
+
+
+def _from_parts(names: Sequence[str], file: str) -> str | None:
+    """Return how to write one time where year, month and day lie in columns of their own; None where they do not."""
+    named = {name.lower(): quoted(name) for name in names}
+    if not {"year", "month", "day"} <= set(named):
+        return None
+    parts = [f"CAST({named[part]} AS BIGINT)" if part in named else "0" for part in ("year", "month", "day", "hour", "minute")]
+    path = Path(file)
+    source, target = (path / "**" / "*.parquet", path) if path.is_dir() else (path, path.with_suffix(""))
+    read = "read_parquet" if source.suffix == ".parquet" else "read_csv"
+    time = unique("shown_at", [name.lower() for name in names])
+    rows = dumps(f"*, make_timestamp({', '.join(parts)}, 0) AS {time}")
+    written = dumps(f"{target}-timed.parquet")
+    code = f"import duckdb; duckdb.{read}({dumps(str(source))}).project({rows}).write_parquet({written})"
+    return f"write year, month and day into one: python -c {shlex.quote(code)} and give init that file"
 
 
 def times_of_actions(

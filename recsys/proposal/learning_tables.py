@@ -15,6 +15,7 @@ from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
 from recsys.proposal.guessed_time import action_of
+from recsys.proposal.odd_numbers import said_of_odd_numbers
 from recsys.proposal.outcome_words import labels_of
 from recsys.proposal.role_names import LIFETIME, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable, is_category
@@ -50,7 +51,7 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
             file,
             found=f"no column that tells what the user did{_alike_ones(roles)} among {', '.join(names)}",
             expected="0 and 1, yes and no, yes and nothing, a count, a watch time, a watched share, a rating, or actions, in a column",
-            fix="add it, or write the TOML by hand (docs/bring-your-own-log.md)",
+            fix=said_of_odd_numbers(roles.rest) or "add it, or write the TOML by hand (docs/bring-your-own-log.md)",
         )
     for place, entry in enumerate(found):
         entry["name"] = unique(entry["name"], [other["name"] for other in found[:place]])
@@ -261,6 +262,8 @@ def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[Sid
     from_zero = [column for column in roles.rest if column.is_whole and column.words.split("_")[-1] in _PLACES][:1]
     for column in from_zero:
         proposal.note(("features",), f"unsure: {column.name} may be the position, but does not count from 1. A position is no feature.")
+    if odd := said_of_odd_numbers(roles.rest):
+        proposal.note(("features",), f"unsure: {odd}")
     rest = [column.name for column in roles.rest if column not in from_zero]
     note("unsure", rest, " Put into context what is known before the impression, and never what is known after it.")
 

@@ -1,5 +1,6 @@
 """The files that a path in a pipeline names, checked to be what their names say."""
 
+import ast
 import codecs
 import csv
 import gzip
@@ -7,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -184,6 +186,8 @@ def _sniff_text(file: InputFile, head: bytes) -> None:
         raise data_error(str(file.path), found="an empty file", expected="a header and rows", fix="export it again, or leave it out")
     if _is_json(head):
         raise _no_separators(file.path)
+    if _is_python(head):
+        raise _lines_of_python(file)
     what = _what(head)
     is_wide = codecs.lookup(file.written.encoding).name.startswith(("utf-16", "utf-32"))
     if what == "text" or (is_wide and what in (*_WIDE, _BINARY)):
@@ -209,6 +213,29 @@ def _is_json(head: bytes) -> bool:
             return re.fullmatch(rb"[{\[]\s*", first) is not None
         return re.fullmatch(rb"""(\[\s*)?\{\s*".*""", first, re.DOTALL) is not None  # one line, longer than what was read
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _is_python(head: bytes) -> bool:
+    """Return whether the first line is a dict as Python prints it, in single quotes or with True and None in it."""
+    first = head.lstrip().split(b"\n", 1)[0]
+    if not first.startswith(b"{"):
+        return False
+    try:
+        return isinstance(ast.literal_eval(first.decode().strip()), dict)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+
+
+def _lines_of_python(file: InputFile) -> DataError:
+    target = file.path.with_suffix(".parquet")
+    opened = f"gzip.open({str(file.path)!r}, 'rt', encoding='utf-8')" if file.compressed else f"open({str(file.path)!r}, encoding='utf-8')"
+    code = f"import ast, gzip, pandas; pandas.DataFrame(map(ast.literal_eval, {opened})).to_parquet({str(target)!r})"
+    return data_error(
+        str(file.path),
+        found="dicts as Python prints them, one in a line",
+        expected=f"text with a separator, or parquet ({KNOWN_SUFFIXES})",
+        fix=f"convert it: python -c {shlex.quote(code)} and name that file",
+    )
 
 
 def _no_separators(path: Path) -> DataError:

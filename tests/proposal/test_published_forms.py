@@ -1,5 +1,10 @@
 """Forms of published logs whose columns led a guess astray: positions, watch times of other names, times of what the user did."""
 
+import gzip
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +139,57 @@ def test_seconds_of_seven_digits_are_no_days(tmp_path: Path) -> None:
     _, text = proposed(tmp_path, feed.assign(ts=seconds - seconds.min() + 1_000_000))
     assert "count from the log's own start" in text
     assert "holds days alone" not in text
+
+
+# --- Advice that mends the file -----------------------------------------------------------------------------------
+def _run_advice(message: str) -> None:
+    command = re.search(r"(python -c '.*') and ", message)
+    assert command is not None, message
+    subprocess.run([sys.executable, *shlex.split(command[1])[1:]], check=True)
+
+
+@pytest.mark.parametrize(("name", "hour"), [("feed.csv", True), ("feed.parquet", False)])
+def test_a_time_in_parts_is_told_how_to_be_written_as_one(name: str, hour: bool, tmp_path: Path) -> None:
+    feed = small_feed()
+    at = feed.pop("ts").dt
+    feed = feed.assign(Year=at.year, month=at.month, day=at.day, **({"hour": at.hour} if hour else {}))
+    feed.to_csv(tmp_path / name, index=False) if name.endswith("csv") else feed.to_parquet(tmp_path / name, index=False)
+    with pytest.raises(DataError, match="write year, month and day into one") as error:
+        propose([tmp_path / name], tmp_path)
+    _run_advice(str(error.value))
+    tables = propose([tmp_path / "feed-timed.parquet"], tmp_path).tables
+    assert tables["source"]["columns"]["timestamp"] == "shown_at"
+    assert tables["split"]["test"][1] == "2024-01-07"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_lines_of_python_are_told_how_to_be_converted(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / ("feed.json.gz" if packed else "feed.json")
+    with gzip.open(path, "wt") if packed else path.open("w") as file:
+        file.writelines(f"{row | {'ts': str(row['ts']), 'early': True, 'note': None}!r}\n" for row in small_feed().to_dict("records"))
+    with pytest.raises(DataError, match="found dicts as Python prints them") as error:
+        propose([path], tmp_path)
+    _run_advice(str(error.value))
+    tables = propose([path.with_suffix(".parquet")], tmp_path).tables
+    assert tables["source"]["columns"]["timestamp"] == "ts"
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "how"),
+    [
+        ("watch_ms", "{:,}", "numbers without a comma between thousands"),
+        ("watch_pct", "{} %", "numbers without a percent sign"),
+        ("watch_time", "{}:05", "one number of seconds"),
+    ],
+)
+@pytest.mark.parametrize("clicks", [False, True])
+def test_odd_numbers_are_told_how_to_be_written(name: str, form: str, how: str, clicks: bool, tmp_path: Path) -> None:
+    feed = small_feed()
+    feed[name] = [form.format(number) for number in np.random.default_rng(4).integers(1, 9_000, len(feed))]
+    words = f"Write {name} ({feed[name].iloc[0]}) as {how}"
+    if clicks:
+        assert f"# unsure: {words}" in proposed(tmp_path, feed)[1]
+        return
+    feed.drop(columns="click").to_csv(tmp_path / "feed.csv", index=False)
+    with pytest.raises(DataError, match=re.escape(f"Fix: {words}")):
+        propose([tmp_path / "feed.csv"], tmp_path)
