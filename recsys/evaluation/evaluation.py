@@ -50,12 +50,9 @@ def evaluate(
 
     They have the columns of predictions.parquet. They need event_id, user_id, timestamp and each objective's `label.X` and `pred.X`.
     Without a split column, all rows are "test". Each split and objective gets every metric on the whole (slice "all"). The main metrics are
-    also given per day, where a split has several days, and per value of each of `slices`. The default slices are all `slice.…` columns, and
-    "position" in bins where the table has one. A null value of a slice has slice_value null. Of a slice with more than 200 values, the
-    most frequent ones in the split have rows of their own; all others together have the slice_value "(other values)".
-
-    `gauc_list` and `xgauc_list` order by `rank.X` where there is one, the metrics of the fused order by `score`. The others judge `pred.X`,
-    the prediction for the log as it was shown.
+    also given per day, where a split has several days, and per value of each of `slices` (default: all `slice.…` columns, and "position" in
+    bins). A null value has slice_value null. Beyond the 200 most frequent values, all others share the slice_value "(other values)".
+    `gauc_list` and `xgauc_list` order by `rank.X` where there is one, the metrics of the fused order by `score`. The others judge `pred.X`.
 
     `against`: other runs' predictions of the same impressions, joined by event_id. Rows with `against` hold this run minus the other.
     `train_means`: the mean training label per objective or conditional form, for normalised entropy. Default: from the table's metadata.
