@@ -16,7 +16,6 @@ _TIME = r".*(time|stamp|date|_at|_ts|when)(_(ms|us|s|utc|local|iso))?|date_.*|ts
 _CLOCK = r"(.*_)?(timestamp|ts)|((event|log|impression|request|action|interaction)_)?time|t"  # says when, and not how long
 _DAY = r"\d{4}([-/.]?)\d\d?\1\d\d?([T ]00:00(:00(\.0+)?)?)?"  # without a time of day
 _ACTED = r".*(click|buy|bought|purchase|order|pay|publish|upload|creat|release|birth|join|regist|update|end|finish|close).*"
-
 _WHEN = r"_?(time_?stamp|datetime|time|date|at|ts|when)(_(ms|us|s|utc|local|iso))?$"
 _NUMBERED = r"(.*_)?(id|key|no|hash|code)"
 
@@ -123,9 +122,7 @@ def unsure_of(time: ColumnFacts) -> dict[str, str]:
     found = {}
     if re.fullmatch(_TIME, time.words) is None:
         found["timestamp"] = f"guessed from the values of {time.name}, not from its name"
-    elif ("format" in time_keys(time) or time_keys(time).get("unit", "iso") == "iso") and all(
-        re.fullmatch(_DAY, str(value)) for value in time.values.unique()
-    ):
+    elif time_keys(time).get("unit", "iso") == "iso" and all(re.fullmatch(_DAY, str(value)) for value in time.values.unique()):
         found["timestamp"] = (
             f"{time.name} holds days alone: features know nothing of the same day. Where another column holds the hour, write both into one"
         )

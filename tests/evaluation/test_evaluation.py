@@ -63,7 +63,7 @@ def test_slices_and_days_are_the_metric_of_their_rows(predictions):
 def test_a_slice_of_many_values_gives_numbers_for_the_most_frequent_and_for_all_others_together() -> None:
     many = MOST_VALUES + 50
     often = [f"often {at}" for at in range(MOST_VALUES) for _ in range(3)]
-    values = np.random.default_rng(4).permutation([*often, *(f"seldom {at}" for at in range(many)), *[None] * 5])
+    values = np.random.default_rng(4).permutation([*often, *(f"few {at}" for at in range(many)), *[None] * 5])
     rng = np.random.default_rng(5)
     given = pd.DataFrame({"event_id": np.arange(len(values)), "user_id": rng.integers(0, 90, len(values)), "timestamp": 0})
     given = given.assign(
@@ -73,7 +73,7 @@ def test_a_slice_of_many_values_gives_numbers_for_the_most_frequent_and_for_all_
     of_slice = rows[(rows["slice"] == "size") & (rows["metric"] == "auc")]
     assert set(of_slice["slice_value"].dropna()) == {*often, OTHERS}
     assert len(of_slice) == MOST_VALUES + 2
-    others = given[[isinstance(value, str) and value.startswith("seldom") for value in values]]
+    others = given[[isinstance(value, str) and value.startswith("few") for value in values]]
     row = one(rows, objective="like", metric="auc", slice="size", slice_value=OTHERS)
     assert row["n"] == many
     assert row["value"] == pytest.approx(roc_auc_score(others["label.like"], others["pred.like"]))
