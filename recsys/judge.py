@@ -1,6 +1,6 @@
 """The judgement of predictions under a pipeline's options: metric rows, what calibration changed, and what makes the numbers doubtful."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,12 +10,31 @@ from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
 from recsys.list_metrics import ListMetric
+from recsys.predictions import judged, judged_beside, train_means
 from recsys.progress import Console
 from recsys.workspace import PREDICTIONS
 
 AGAINST_KEY = "evaluate.against_key"
 # Metrics that calibration is for, and those that it may change besides: ties move auc and xauc, and the fused order (captured@P%).
 CHANGED = ("calibration", "ece", "log_loss", "normalized_entropy", "rps", "rmse", "auc", "xauc")
+
+
+def read_judged(run: Path) -> pa.Table:
+    """Return the columns of a run's predictions that judge it, in the order of event_id."""
+    return _in_order(run, judged)
+
+
+def read_judged_beside(run: Path) -> pa.Table:
+    """Return the columns of a run's predictions that compare it with another run, in the order of event_id."""
+    return _in_order(run, judged_beside)
+
+
+def _in_order(run: Path, of: Callable[[Iterable[str]], list[str]]) -> pa.Table:
+    """Put the rows in order here. A table that its reader holds while the evaluation orders a copy of it takes its room twice."""
+    from recsys.evaluation import as_table
+
+    file = run / PREDICTIONS
+    return as_table(artifacts.read_table(file, of(artifacts.read_schema(file).names)), run.name)
 
 
 def metrics_of(
@@ -32,7 +51,6 @@ def metrics_of(
     `metrics`: only these. `also`: other runs whose own rows are wanted too.
     """
     from recsys import evaluation
-    from recsys.predictions import train_means
 
     options = pipeline.evaluate
     return evaluation.evaluate(

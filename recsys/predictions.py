@@ -63,10 +63,25 @@ _CARRIED = (
     schema.BIAS + schema.POSITION,
 )
 
+_TOLD_BESIDE = (schema.EVENT_ID, schema.SPLIT, schema.REQUEST_ID, schema.PROPENSITY, schema.TARGET_PROPENSITY, schema.SCORE)
+
 
 def carried(examples: Iterable[str]) -> list[str]:
     """Return the columns of examples that `assemble` reads."""
     return [name for name in examples if name in _CARRIED or name.startswith((schema.SLICE, schema.LABEL, schema.KNOWN))]
+
+
+def judged(names: Iterable[str]) -> list[str]:
+    """Return the columns of predictions.parquet that say how good a run is: all but the times at which labels became known."""
+    return [name for name in names if not name.startswith(schema.KNOWN)]
+
+
+def judged_beside(names: Iterable[str]) -> list[str]:
+    """Return the columns of predictions.parquet that compare a run with another one of the same impressions.
+
+    They tell whether the impressions are the same, and hold what the run predicts. Users, times and slices are those of the other run.
+    """
+    return [name for name in names if name in _TOLD_BESIDE or name.startswith((schema.LABEL, schema.PREDICTION, schema.RANK))]
 
 
 def fused_score(values_NK: NDArray[np.float64], objectives: Sequence[Objective]) -> NDArray[np.float64]:

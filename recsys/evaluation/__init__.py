@@ -9,6 +9,7 @@ from recsys.evaluation.inputs.groups import sessions
 from recsys.evaluation.inputs.position_bins import position_bins
 from recsys.evaluation.inputs.propensities import softmax_propensity
 from recsys.evaluation.inputs.rows import Rows
+from recsys.evaluation.inputs.scored_impressions import as_table
 from recsys.evaluation.inputs.scores import Scores, read_scores
 from recsys.evaluation.inputs.slices import MOST_VALUES, OTHERS
 from recsys.evaluation.inputs.targets import Target, targets
@@ -72,6 +73,7 @@ __all__ = [
     "Target",
     "UserDraws",
     "anchors",
+    "as_table",
     "backtest_rows",
     "backtest_table",
     "beyond_noise",

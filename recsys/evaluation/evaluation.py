@@ -11,6 +11,7 @@ Where the run has a `score`, the order by it is judged too, for each objective: 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,4 +139,4 @@ def _other(this: Scores, run: str, table: pa.Table, objectives: Sequence[Objecti
     other = read_scores(table, objectives, run, labels=False)
     check_same_impressions(this, other)
     check_predictions(other, this.label)
-    return other
+    return replace(other, label={})  # they are those of this run: of millions of rows, a copy takes room

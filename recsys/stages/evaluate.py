@@ -11,7 +11,15 @@ from recsys import artifacts
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.errors import ConfigError
-from recsys.judge import metrics_against_file, metrics_of, problems_of_files, warn_of_run, what_calibration_changed
+from recsys.judge import (
+    metrics_against_file,
+    metrics_of,
+    problems_of_files,
+    read_judged,
+    read_judged_beside,
+    warn_of_run,
+    what_calibration_changed,
+)
 from recsys.stages.baselines import baseline_kinds, baseline_run, shared_kinds
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import CALIBRATION_CHANGE, METRICS, PREDICTIONS, RUNS
@@ -92,12 +100,10 @@ def _make(job: Job, options: Pipeline, stale: Sequence[Part]) -> None:
 
 def _evaluate(job: Job, options: Pipeline, run: Path, against: Sequence[Path], origin: Origin, beside: Mapping[Path, Origin]) -> None:
     """Write the metrics of a run, and of the runs `beside` it."""
-    predictions = artifacts.read_table(run / PREDICTIONS)
-    others = {other.name: artifacts.read_table(other / PREDICTIONS) for other in against}
     if options.evaluate.calibrate != "none":
-        _write(run / CALIBRATION_CHANGE, what_calibration_changed(options, predictions, run=run.name), origin)
-        for other, its_origin in beside.items():
-            _write(other / CALIBRATION_CHANGE, what_calibration_changed(options, others[other.name], run=other.name), its_origin)
+        for of, its_origin in {run: origin, **beside}.items():
+            _write(of / CALIBRATION_CHANGE, what_calibration_changed(options, read_judged(of), run=of.name), its_origin)
+    predictions, others = read_judged(run), {other.name: read_judged_beside(other) for other in against}
     rows = metrics_of(options, predictions, run=run.name, against=others, also=[other.name for other in beside])
     for other, its_origin in beside.items():
         _write(other / METRICS, rows.filter(pc.equal(rows["run"], other.name)), its_origin)

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from recsys.errors import ConfigError
 from recsys.evaluation import METRICS, MOST_VALUES, OTHERS, evaluate, measured
 from recsys.objectives import Objective
+from recsys.predictions import judged, judged_beside
 from tests.evaluation.samples import frame, one
 
 LIKE = Objective(name="like", label="is_like = 1")
@@ -148,6 +149,16 @@ def test_users_in_their_thousands_are_judged_run_by_run_with_the_same_numbers(pr
     together = frame(predictions, BOTH, against={"other": other}, bootstrap=50)
     monkeypatch.setattr(measured, "TOGETHER_USERS", 1)
     pd.testing.assert_frame_equal(frame(predictions, BOTH, against={"other": other}, bootstrap=50), together, check_exact=True)
+
+
+def test_of_a_run_beside_another_the_columns_that_compare_it_are_enough(predictions, rng):
+    predictions = predictions.assign(**{"known.like": 0, "item_id": 1, "score": rng.random(len(predictions))})
+    other = predictions.assign(**{"pred.like": rng.permutation(predictions["pred.like"]), "split": "test"})
+    whole = frame(predictions, BOTH, against={"other": other}, also=["other"], bootstrap=50)
+    needed = judged_beside(other.columns)
+    assert {"user_id", "timestamp", "day", "known.like", "item_id", "slice.tab"} & set(other.columns) & set(needed) == set()
+    found = frame(predictions[judged(predictions.columns)], BOTH, against={"other": other[needed]}, also=["other"], bootstrap=50)
+    pd.testing.assert_frame_equal(found, whole, check_exact=True)
 
 
 def test_only_a_run_compared_with_can_be_judged_beside_another(predictions):

@@ -10,9 +10,10 @@ from scipy.special import softmax
 
 from recsys import off_policy, schema
 from recsys.errors import ConfigError, DataError
-from recsys.evaluation import METRICS, OFF_POLICY, Rows, softmax_propensity
+from recsys.evaluation import METRICS, OFF_POLICY, Rows, evaluate, softmax_propensity
 from recsys.evaluation.metrics.offpolicy import dr, ess, ips, ips_clipped, max_weight, snips
 from recsys.objectives import Objective
+from recsys.predictions import judged_beside
 from tests.evaluation.samples import frame, one
 
 CLICK = Objective(name="click", label="click = 1")
@@ -278,6 +279,16 @@ def test_a_policy_that_samples_by_the_fused_score(candidates):
     chosen = candidates["label.click"].notna()
     residual = (3 * target * (candidates["label.click"] - candidates["pred.click"]))[chosen].mean()
     assert values(written)["dr"] == pytest.approx(direct + residual)
+
+
+def test_of_another_policy_the_columns_that_compare_it_are_enough(candidates):
+    other = candidates.assign(score=candidates["score"].to_numpy()[::-1])
+    found = [
+        evaluate(candidates, [CLICK], run="r", against={"other": other[columns]}, bootstrap=20, target_temperature=0.5)
+        for columns in (list(other.columns), judged_beside(other.columns))
+    ]
+    assert "user_id" not in judged_beside(other.columns)
+    assert found[0].equals(found[1])
 
 
 def test_a_list_that_was_shown_whole_is_no_choice_among_candidates(candidates):

@@ -48,5 +48,5 @@ def test_without_validation_days_nothing_is_said_to_be_learned_from_them_or_foun
     for pipeline, told in ((PIPELINE, True), (without, False)):
         trained = what_was_run.facts(pipeline, pa.table({"split": ["test"]}), None, None)["Training"]
         assert ("validation days learned" in trained, "no refit" in trained) == (told, not told)
-        (section, *_) = tradeoffs.sections(RUN, predictions[RUN], frame(metrics), pipeline, tradeoffs.Beside({}, None))
+        (section, *_) = tradeoffs.sections(RUN, predictions[RUN], frame(metrics), pipeline, tradeoffs.Beside([], None))
         assert ("recsys fuse RUN" in section.widget.markup) is told

@@ -15,6 +15,7 @@ from recsys import artifacts, schema
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.evaluation import read_scores
+from recsys.predictions import judged
 from recsys.progress import Console
 from recsys.report.glossary import linked, linked_metric, terms
 from recsys.report.pages import calibration_section, importance_section, position_section, sections, tradeoffs, what_was_run
@@ -47,10 +48,9 @@ def write_report(
     existing file cannot be read or has another form.
     """
     table = frame(artifacts.read_table(run / METRICS, form=schema.METRICS))
-    predictions = artifacts.read_table(run / PREDICTIONS)
+    predictions = artifacts.read_table(run / PREDICTIONS, judged(artifacts.read_schema(run / PREDICTIONS).names))
     scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
     model, journal = read_inside(run / MODEL / INSIDE), read_journal(run / JOURNAL)
-    beside = tradeoffs.Beside({other.name: artifacts.read_table(other / PREDICTIONS) for other in against}, examples)
     changed = calibration_section.changes(run, predictions)
     shown = [
         *sections.metrics(table, pipeline),
@@ -60,7 +60,7 @@ def write_report(
         sections.slices(table),
         importance_section.section(_importance(run), pipeline),
         sections.training(journal),
-        *tradeoffs.sections(run.name, predictions, table, pipeline, beside),
+        *tradeoffs.sections(run.name, predictions, table, pipeline, tradeoffs.Beside(against, examples)),
         sections.inside(model, pipeline),
         sections.balancing(journal, pipeline),
         position_section.section(model, predictions, scores, pipeline),

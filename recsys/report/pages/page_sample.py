@@ -14,7 +14,7 @@ from recsys import schema
 from recsys.evaluation import read_scores
 from recsys.evaluation.fused_order import FusedRows, fused_rows
 from recsys.evaluation.inputs.rows import IntArray
-from recsys.evaluation.inputs.scored_impressions import as_table, read_impressions
+from recsys.evaluation.inputs.scored_impressions import Impressions, as_table, read_impressions
 from recsys.evaluation.inputs.scores import Scores, check_same_impressions
 from recsys.objectives import Objective
 from recsys.report.tables.frame import SPLIT_ORDER
@@ -34,6 +34,7 @@ class Sample:
     of_rows: int
     of_lists: int
     scores: Scores  # of all rows of the split
+    impressions: Impressions  # all rows of the split
 
     @property
     def is_whole(self) -> bool:
@@ -59,15 +60,18 @@ def take_sample(predictions: pa.Table, objectives: Sequence[Objective], run: str
     scores, impressions = read_scores(table, objectives, run, labels=True), read_impressions(table, run, ())
     whole = fused_rows(np.arange(len(table)), scores, impressions, objectives)
     at_N = _whole_lists(whole.list_N, whole.lists, most, seed)
-    return Sample(split, table.take(pa.array(at_N)), _narrow(whole.take(at_N)), at_N, len(table), whole.lists, scores)
+    return Sample(split, table.take(pa.array(at_N)), _narrow(whole.take(at_N)), at_N, len(table), whole.lists, scores, impressions)
 
 
 def same_rows(sample: Sample, predictions: pa.Table, objectives: Sequence[Objective], run: str) -> FusedRows:
-    """Return the rows of a sample as another run scored them. Raises DataError where that run scored other impressions."""
+    """Return the rows of a sample as another run scored them. Raises DataError where that run scored other impressions.
+
+    Of `predictions`, the columns of `judged_beside` are enough.
+    """
     table = as_table(predictions.filter(pc.equal(predictions[schema.SPLIT], sample.split)), run)
     scores = read_scores(table, objectives, run, labels=True)
     check_same_impressions(sample.scores, scores)
-    return _narrow(fused_rows(np.arange(len(table)), scores, read_impressions(table, run, ()), objectives).take(sample.at_N))
+    return _narrow(fused_rows(np.arange(len(table)), scores, sample.impressions, objectives).take(sample.at_N))
 
 
 def _whole_lists(list_N: IntArray, lists: int, most: int, seed: int) -> IntArray:

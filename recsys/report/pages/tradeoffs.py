@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from recsys import schema
+from recsys import artifacts, schema
 from recsys.config import Pipeline
 from recsys.evaluation import Metric, list_metric
 from recsys.evaluation.fused_order import FusedRows, OrderMetric
@@ -25,6 +25,7 @@ from recsys.evaluation.inputs.rows import FloatArray
 from recsys.evaluation.intervals.bootstrap import Undefined
 from recsys.list_metrics import ListMetric
 from recsys.objectives import Objective
+from recsys.predictions import judged_beside
 from recsys.report.pages.examples import Shown, shown_lists
 from recsys.report.pages.page_sample import Sample, most_rows, same_rows, take_sample
 from recsys.report.pages.section import Section, Widget, number_of
@@ -32,6 +33,7 @@ from recsys.report.pages.slider_range import travels
 from recsys.report.tables.cells import grid
 from recsys.report.tables.frame import short_names, whole
 from recsys.report.templates import inline_json, render
+from recsys.workspace import PREDICTIONS
 
 MIXES = 300  # random sets of weights behind the reader's point
 EVENNESS = 0.7  # of the Dirichlet distribution of these sets: below 1, some objectives count for much and others for little
@@ -40,12 +42,12 @@ UNKNOWN = 255  # the byte for an unknown binary label
 
 @dataclass(frozen=True)
 class Beside:
-    """The data beside a run: the predictions of the runs that it is compared with, and the folder of examples.
+    """The data beside a run: the folders of the runs that it is compared with, and the folder of examples.
 
     The examples hold the items' features.
     """
 
-    predictions: Mapping[str, pa.Table]
+    runs: Sequence[Path]
     examples: Path | None
 
 
@@ -63,12 +65,16 @@ def sections(run: str, predictions: pa.Table, table: pd.DataFrame, pipeline: Pip
     metrics, left_out = _split_by_sense(chosen_metrics(pipeline), sample.rows)
     if not metrics:
         return [_none(f"No objective has one of {', '.join(metric.name for metric in left_out)} on these days, or none is asked for.")]
-    runs = {name: same_rows(sample, scored, objectives, name) for name, scored in beside.predictions.items()}
+    runs = {other.name: same_rows(sample, _predictions_of(other), objectives, other.name) for other in beside.runs}
     payload = data(sample, objectives, metrics, runs, seed=pipeline.seed)
     lists = shown_lists(sample, objectives, beside.examples, zone=pipeline.zone, seed=pipeline.seed)
     payload["metrics"] = [each | _known(table, sample, each["name"], objectives) for each in payload["metrics"]]
     payload["lists"] = [shown.as_json() for shown in lists]
     return [_tradeoffs(sample, payload, [*metrics, *left_out], pipeline), *_examples(lists, pipeline)]
+
+
+def _predictions_of(run: Path) -> pa.Table:
+    return artifacts.read_table(run / PREDICTIONS, judged_beside(artifacts.read_schema(run / PREDICTIONS).names))
 
 
 def _none(why: str) -> Section:
