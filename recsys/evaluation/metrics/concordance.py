@@ -120,14 +120,13 @@ def pair_counts(by_label: Order, by_prediction: Order, group_N: IntArray) -> tup
     prediction_N, rows = by_prediction.dense_rank, len(group_N)
     alike = Order.of(group_N * rows + by_label.dense_rank)
     label_N = _rank_in_group(alike, group_N)  # small numbers have few bits, and each bit is a pass
-    by_group = Order.of(group_N * rows + prediction_N)
-    if (by_group.last_N - by_group.first_N == 1).all():
-        sequences = [by_group.rows_N]
-    else:  # the mean of two counts gives ties ½: in the first every tied pair is correct, in the second none
-        sequences = [np.lexsort((label_of_tied_N, prediction_N, group_N)) for label_of_tied_N in (label_N, -label_N)]
+    order = by_group = Order.of(group_N * rows + prediction_N)
+    if has_ties := bool((by_group.last_N - by_group.first_N > 1).any()):  # put tied rows in the order of their labels
+        order = Order.of(by_group.dense_rank * (label_N.max() + 1) + label_N)
     right_N = np.zeros(rows)
-    for sequence_N in sequences:
-        right_N[sequence_N] += _ascending_pairs(label_N[sequence_N], group_N[sequence_N]) / len(sequences)
+    right_N[order.rows_N] = _ascending_pairs(label_N[order.rows_N], group_N[order.rows_N])
+    if has_ties:  # so each tied pair with different labels was counted as correct
+        right_N -= (by_group.to_rows(by_group.last_N - by_group.first_N) - order.to_rows(order.last_N - order.first_N)) / 2
     comparable_N = np.bincount(group_N)[group_N] - alike.to_rows(alike.last_N - alike.first_N)
     return right_N, comparable_N.astype(np.float64)
 
