@@ -208,7 +208,7 @@ def fuse(run: Path, asked: Mapping[str, Any], console: Console) -> Path:
         artifacts.write_file(
             run / FUSION, lambda draft: draft.write_text(tuned.toml, encoding="utf-8"), stage="fuse", fingerprint=fingerprint, inputs=inputs
         )
-    console.result(f"{tuned.text}\n\n{tuned.toml}\nfusion weights: {run / FUSION}")
+    console.result(f"{tuned.text}\nfusion weights: {run / FUSION}")
     return run / FUSION
 
 

@@ -1,7 +1,9 @@
 """Fusion weights on predictions whose best order is known, or can be tried out on a grid."""
 
+import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,9 @@ from recsys.config import Pipeline
 from recsys.errors import ConfigError, DataError, InUseError
 from recsys.evaluation import evaluate
 from recsys.evaluation.measured import Measured
-from recsys.fusion import Aim, Effect, _effect, _refuse_infeasible, tune
+from recsys.fusion import Aim, Effect, tune
+from recsys.fusion.tune import _effect, _refuse_infeasible
+from recsys.fusion.weight_search import search
 from recsys.objectives import Objective
 from recsys.predictions import fused_score
 from recsys.progress import Console
@@ -175,8 +179,42 @@ def test_no_change_where_lower_is_better_is_no_loss(predictions):
         column = f"pred.{name}"
         table = table.set_column(table.column_names.index(column), column, pa.array(np.full(len(table), 0.5)))
     tuned = found(table, (LIKE, DISMISSAL), "like")
-    assert "+0.0%" in tuned.text
-    assert "-0.0%" not in tuned.text
+    assert "+0.0%" in tuned.table
+    assert "-0.0%" not in tuned.table
+    assert tuned.text == ("fuse: found no weights that are better for like (captured@10% on the validation days). The present weights stay")
+
+
+def test_where_a_constraint_is_in_the_way_it_is_named(predictions):
+    """By their own predictions alone likes are captured best but for seconds, of which the present order already has the most."""
+    present = [LIKE.model_copy(update={"fusion_weight": 0.0}), SECONDS]
+    tuned = found(predictions, present, "like", seconds=0.0)
+    assert list(tuned.weights.values()) == pytest.approx([0.0, 1.0])
+    assert re.fullmatch(
+        r"fuse: found no weights that are better for like \(captured@10% on the validation days\) and keep every constraint:"
+        r" the nearest that are better give seconds -\d+\.\d+% instead of \+0\.0+% or more\. The present weights stay",
+        tuned.text,
+    )
+    assert tomllib.loads(tuned.toml)["objective"][1] == {"name": "seconds", "fusion_weight": 1.0}
+    assert "nothing better was found" in tuned.toml
+
+
+def test_what_is_better_by_the_last_bits_of_a_sum_is_not_better():
+    rows = SimpleNamespace(spread=lambda: np.ones(2))
+    present_K = np.array([0.5, 0.25])
+    gains = {"a last bit": 1e-16, "more": 0.01}
+    kept = {
+        name: np.array_equal(search(rows, lambda w, gain=gain: -0.3 - gain * (w[0] > w[1] * 3), present_K, 1), present_K)
+        for name, gain in gains.items()
+    }
+    assert kept == {"a last bit": True, "more": False}
+
+
+def test_a_constraint_that_is_not_in_the_way_is_not_blamed(predictions):
+    best = [LIKE.model_copy(update={"fusion_weight": 1.0}), DISMISSAL.model_copy(update={"fusion_weight": 0.0})]
+    known = predictions.to_pandas()
+    top = known.groupby("split")["pred.like"].transform(lambda p: p.rank(ascending=False) <= 0.1 * len(p))
+    table = pa.Table.from_pandas(known.assign(**{"label.like": top * 1.0}), preserve_index=False)
+    assert "with the constraints or without. The present" in found(table, best, "like", dismissal=-0.5).text
 
 
 def test_what_cannot_be_tuned_is_said(predictions):
