@@ -14,7 +14,7 @@ from recsys.evaluation import Judged
 from recsys.foreign_predictions import name_of
 from recsys.judge import judging
 from recsys.list_metrics import ListMetric, is_list_metric
-from recsys.other_system import Joined, join, time_of
+from recsys.other_system import KEYS, Joined, join, time_of
 from recsys.progress import Console
 from recsys.runs import pipeline_of
 from recsys.stages import contents
@@ -32,7 +32,7 @@ def compare(runs: Sequence[Path], metrics: Sequence[str], console: Console, *, s
     """
     pipeline, split = _judging(runs, split, out)
     judged = evaluation.judged_by(pipeline.objective, metrics, conditional=True) if metrics else evaluation.headline(pipeline.objective)
-    scored = ((run.name, _predictions(run, split)) for run in runs)
+    scored = ((run.name, _predictions(run, split)[0]) for run in runs)
     rows = _compared(pipeline, scored, judged, split, all_judged=bool(metrics), console=console)
     if out is not None:
         _write_page(
@@ -62,8 +62,8 @@ def compare_with_file(
     metric without an objective is that of the objectives that the file predicts. Raise ConfigError for one that fits none of these.
     """
     pipeline, split = _judging(runs, split, out)
-    ours = _predictions(runs[0], split)
-    joined = join(ours, file, key, pipeline.objective, time_of(pipeline, key))
+    ours, others = _predictions(runs[0], split)
+    joined = join(ours, file, key, pipeline.objective, time_of(pipeline, key), others)
     for line in joined.said(file):
         console.say(line)
     judged = _judged_by_file(pipeline, joined, metrics, file)
@@ -75,7 +75,7 @@ def compare_with_file(
     def scored() -> Iterator[tuple[str, pa.Table]]:
         yield name, joined.theirs
         for run in runs:
-            table = _predictions(run, split)
+            table, _ = _predictions(run, split)
             yield run.name, table.filter(pa.compute.is_in(table[schema.EVENT_ID], value_set=ids))
 
     rows = _compared(pipeline, scored(), judged, split, all_judged=bool(metrics), console=console)
@@ -133,8 +133,8 @@ def _judging(runs: Sequence[Path], split: str | None, out: Path | None) -> tuple
     return pipeline, judging(pipeline, split)
 
 
-def _predictions(run: Path, split: str) -> pa.Table:
-    """Return what a run predicts of the part that is judged: of the others, runs may have other days.
+def _predictions(run: Path, split: str) -> tuple[pa.Table, pa.Table]:
+    """Return what a run predicts of the part that is judged, and which impressions it has of other parts: there, runs may have other days.
 
     Without parts, all rows are test. Raise DataError where the table has rows, but none of this part.
     """
@@ -144,13 +144,15 @@ def _predictions(run: Path, split: str) -> pa.Table:
     parts = table[schema.SPLIT].combine_chunks()
     parts = parts.dictionary_decode() if pa.types.is_dictionary(parts.type) else parts
     is_text = pa.types.is_string(parts.type) or pa.types.is_large_string(parts.type)
-    chosen = table.filter(pa.compute.equal(parts, split)) if is_text else table.slice(0, 0)
+    chosen_N = pa.compute.fill_null(pa.compute.equal(parts, split), False) if is_text else pa.repeat(False, len(table))
+    chosen = table.filter(chosen_N)
     if len(table) and not len(chosen):
         there = ", ".join(sorted({str(each) for each in parts.unique().to_pylist()})) if is_text else f"values of type {parts.type}"
         raise data_error(
             Place(run / PREDICTIONS, column=schema.SPLIT), found=there, expected=f"{split} in some rows", fix="name the part of each row"
         )
-    return chosen
+    known = table.select([name for name in table.column_names if name in (*KEYS, schema.SPLIT)])
+    return chosen, known.filter(pa.compute.invert(chosen_N))
 
 
 def _compared(

@@ -1,5 +1,6 @@
 """Another system's scores on the impressions of a run, joined by keys, against pandas' own merge."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,63 @@ def test_rows_meet_by_their_key_whatever_their_order(tmp_path: Path, name: str) 
     assert (dict(found.of_split), found.unknown) == ({"test": (48, 60)}, 2)
     assert (found.predicted, found.has_order) == (("click",), False)
     lacking = ours.filter(pa.array(~np.isin(np.arange(60), expected["event_id"] // 7))).slice(0, 1).to_pylist()[0]
-    assert found.missing == f"user_id = {lacking['user_id']}, item_id = {lacking['item_id']}, timestamp = {lacking['timestamp']}"
+    assert found.missing == f"user_id = {lacking['user_id']}, item_id = {lacking['item_id']}, timestamp = {lacking['timestamp'] // 1_000}"
     assert any(found.missing in line and line.startswith("warning: ") for line in found.said(Path("theirs.csv")))
+
+
+def test_rows_of_other_parts_are_none_of_other_impressions(tmp_path: Path) -> None:
+    """A row that is an impression of both parts, as far as the key tells, is one that is judged."""
+    rows = _ours().append_column("request_id", pa.array([f"r{n % 40}" for n in range(60)]))
+    rows = rows.set_column(4, "split", pa.array(["validation"] * 25 + ["test"] * 35))
+    theirs = rows.select(["request_id"]).to_pandas().drop_duplicates().assign(score=1.0)
+    theirs = pd.concat([theirs, pd.DataFrame({"request_id": ["r77", "r78"], "score": 1.0})])
+    theirs.to_csv(tmp_path / "theirs.csv", index=False)
+    key = {"request_id": "request_id"}
+    found = join(rows.slice(25), tmp_path / "theirs.csv", key, OBJECTIVES, None, rows.slice(0, 25))
+    assert (dict(found.of_split), dict(found.of_others), found.unknown) == ({"test": (35, 35)}, {"validation": 5}, 2)
+    assert [line.partition(": ")[2] for line in found.said(Path("theirs.csv"))[1:]] == [
+        "5 further rows of the run's validation impressions, which are not judged here", "2 further rows of other impressions"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"),
+    [
+        (TimeOptions(unit="ms"), "1704103200000"),
+        (TimeOptions(unit="s"), "1704103200"),
+        (TimeOptions(unit="us"), "1704103200000000"),
+        (TimeOptions(unit="s", since=datetime(2024, 1, 1, tzinfo=UTC)), "36000"),
+        (TimeOptions(unit="iso", zone="Asia/Shanghai"), "2024-01-01T18:00:00+08:00"),
+        (TimeOptions(format="%d.%m.%Y %H:%M:%S"), "2024-01-01T10:00:00+00:00"),
+    ],
+)
+def test_times_are_shown_as_the_log_writes_them(tmp_path: Path, time: TimeOptions, shown: str) -> None:
+    form = time.format or ("%Y-%m-%dT%H:%M:%S%z" if time.unit == "iso" else None)
+    ours = _ours(3).append_column("x", pa.array([0] * 3))
+    stamps = pd.to_datetime(ours["timestamp"].to_pandas(), unit="ms", utc=True)
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "iso": 1}[time.unit]
+    numbers = [round(each.timestamp() - time.since_micros / 1e6) * per_second for each in stamps]
+    theirs = pd.DataFrame({"timestamp": numbers if form is None else stamps.dt.strftime(form), "score": 1.0})
+    key = {"timestamp": "timestamp"}
+
+    def refused(name: str, scores: pd.DataFrame) -> str:
+        scores.to_csv(tmp_path / name, index=False)
+        with pytest.raises(DataError) as refusal:
+            join(ours.slice(0, 1), tmp_path / name, key, OBJECTIVES, time)
+        return str(refusal.value)
+
+    assert f"expected keys such as timestamp = {shown}." in refused("others.csv", theirs.iloc[1:])
+    assert f"the key timestamp = {shown} more than once" in refused("twice.csv", theirs.iloc[[0, 0]])
+    theirs.iloc[1:].to_csv(tmp_path / "theirs.csv", index=False)
+    assert join(ours, tmp_path / "theirs.csv", key, OBJECTIVES, time).missing == f"timestamp = {shown}"
+
+
+def test_times_of_parquet_files_are_shown_as_times(tmp_path: Path) -> None:
+    ours = _ours(3)
+    stamps = pd.to_datetime(ours["timestamp"].to_pandas(), unit="ms", utc=True)
+    pd.DataFrame({"timestamp": stamps.iloc[1:], "score": 1.0}).to_parquet(tmp_path / "theirs.parquet")
+    found = join(ours, tmp_path / "theirs.parquet", {"timestamp": "timestamp"}, OBJECTIVES, TimeOptions())
+    assert found.missing == "timestamp = 2024-01-01T10:00:00+00:00"
 
 
 def test_nothing_of_ours_is_left_to_judge_theirs_by(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from recsys.sources.candidate_file import files_of, stage_candidates
 from recsys.sources.checking import check, columns, expected_bytes, is_raw, raw_states, time_options
 from recsys.sources.increment import ingest
-from recsys.sources.instants import expected_time, is_iso_time, moments_or_null
+from recsys.sources.instants import as_written, expected_time, is_iso_time, moments_or_null
 from recsys.sources.named_paths import said_left_out
 from recsys.sources.sample import Sample, TableSample, sample
 from recsys.sources.staging import EXACT
@@ -14,6 +14,7 @@ __all__ = [
     "Sample",
     "TableSample",
     "UnknownFile",
+    "as_written",
     "check",
     "columns",
     "expected_bytes",

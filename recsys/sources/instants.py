@@ -4,6 +4,7 @@ A time in 1970 is as a rule none: a zero, or a number of another unit. The secon
 """
 
 import re
+from datetime import datetime
 from typing import Literal
 
 import duckdb
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from recsys import schema
 from recsys.config import TimeOptions
+from recsys.days import clock
 from recsys.sources.batch import LOCAL_TIME, UTC_TIME
 from recsys.sources.database import literal
 from recsys.sources.output_columns import Column, Refusal, is_canonical_integer, matches, number
@@ -79,6 +81,14 @@ def moments_or_null(values: pa.Array, time: TimeOptions) -> pa.Array:
         con.execute("SET TimeZone = 'UTC'")
         con.register("incoming", pa.table({"c0": values}))
         return con.sql(f"SELECT ({column.sql}) // 1000 AS ms FROM incoming").to_arrow_table()["ms"].combine_chunks()
+
+
+def as_written(moment: int, time: TimeOptions, kind: pa.DataType) -> str:
+    """Return a moment (ms UTC) for a message: a number as the log has it, or an ISO time where the log's, or values of a type, are none."""
+    if time.format is not None or time.unit == "iso" or kind in (LOCAL_TIME, UTC_TIME, pa.date32()):
+        return datetime.fromtimestamp(moment / 1000, clock(time.zone)).isoformat(timespec="milliseconds" if moment % 1000 else "seconds")
+    parts = (moment * 1_000 - time.since_micros) * _PER_SECOND[time.unit]
+    return str(parts / _MICROS if parts % _MICROS else parts // _MICROS)
 
 
 def expected_time(kind: pa.DataType, time: TimeOptions) -> str:

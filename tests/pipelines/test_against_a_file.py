@@ -82,6 +82,16 @@ def test_part_of_the_rows_and_of_the_objectives(
     assert second.endswith("today.csv has no order for. Fix: another metric, or score in the file")
 
 
+def test_rows_of_the_days_that_are_not_judged_are_told_from_others(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pq.read_table(tiny / "runs" / "first" / "predictions.parquet").to_pandas()
+    rows[["event_id", "score"]].to_csv(tmp_path / "both.csv", index=False)
+    assert _compare(tiny, tmp_path / "both.csv") == 0
+    said = capsys.readouterr().out
+    of_validation = int((rows["split"] == "validation").sum())
+    assert f"both.csv: {of_validation:,} further rows of the run's validation impressions, which are not judged here" in said
+    assert "of other impressions" not in said
+
+
 @pytest.mark.parametrize(("names", "said"), [("numbers", "found values of type int64, expected test in some rows"), ("none", None)])
 def test_a_run_whose_parts_are_no_texts_is_named(
     tiny: Path, test_rows: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str, said: str | None

@@ -3,24 +3,23 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
 from recsys import schema, sources
-from recsys.config import Pipeline, TimeOptions
-from recsys.errors import ConfigError, DataError, Place, data_error, many, nearest
+from recsys.config import TimeOptions
+from recsys.errors import DataError, Place, data_error, many, nearest
 from recsys.evaluation import METRICS
 from recsys.objectives import Objective
+from recsys.other_system.keys import in_words, key_texts, no_match, refuse_repeated, require_key
 
-KEYS = (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.REQUEST_ID, schema.POSITION)
 ENOUGH = 0.95  # share of the run's impressions below which a comparison is warned of
 _BY_PREDICTION = {metric.name for metric in METRICS}  # the others are of the fused order, or of the policy that it makes
-_NUMBER = r"-?\d+(?:\.0+|(?:\.\d+)?[eE]\+?\d+)?"  # a whole number, also as it is written where it is a double
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,9 @@ class Joined:
 
     `predicted` names the objectives that the other system predicts. Of the others its table still holds the run's predictions, by which
     nothing may be judged. `has_order`: whether its `score` is its own. `of_split` counts, for each part of the split, the run's impressions
-    that the file has, and all of them. `unknown` counts rows of the file that are none of them. `missing` says in words which
-    impression is the first that the file does not have.
+    that the file has, and all of them. `of_others` counts rows of the file that are impressions of the run in parts which are not
+    judged, `unknown` those that are none of its impressions. `missing` says in words which impression is the first that the file does not
+    have.
     """
 
     ours: pa.Table
@@ -38,6 +38,7 @@ class Joined:
     predicted: tuple[str, ...]
     has_order: bool
     of_split: Mapping[str, tuple[int, int]]
+    of_others: Mapping[str, int]
     unknown: int
     missing: str
 
@@ -61,29 +62,14 @@ class Joined:
             if 0 < found < ENOUGH * rows:
                 expected = f"expected {ENOUGH:.0%} or more: the others, such as {self.missing}, may differ from these"
                 words.append(f"warning: {file}: found {found / rows:.1%} of the {split} impressions, {expected}")
+        for split, rows in self.of_others.items():
+            words.append(f"{file}: {many(rows, 'further row')} of the run's {split} impressions, which are not judged here")
         if self.unknown:
             words.append(f"{file}: {many(self.unknown, 'further row')} of other impressions")
         if self.without_rank:
             lacking = ", ".join(self.without_rank)
             words.append(f"{file}: has no {lacking}: its lists are ordered by its pred.X, the run's with the position missing")
         return words
-
-
-def parsed_key(text: str, option: str = "--key") -> dict[str, str]:
-    """Return our column → theirs, from `user_id,item_id=vid,timestamp`. Raises ConfigError with every problem found, each at `option`."""
-    pairs = [part.strip().partition("=") for part in text.split(",")]
-    key = {ours.strip(): (theirs if equals else ours).strip() for ours, equals, theirs in pairs}
-    problems = [f'{option}: found "{ours}", expected one of {", ".join(KEYS)}{nearest(ours, KEYS)}' for ours in key if ours not in KEYS]
-    if len(key) < len(pairs):
-        problems.append(f"{option}: found a column twice in {text}, expected each once")
-    if problems:
-        raise ConfigError(problems)
-    return key
-
-
-def time_of(pipeline: Pipeline, key: Mapping[str, str]) -> TimeOptions | None:
-    """Return how the log's times are written, as far as the key reads times: to know it, the files of the source may be opened."""
-    return sources.time_options(pipeline) if schema.TIMESTAMP in key else None
 
 
 def file_problems(path: Path, key: Mapping[str, str], objectives: Sequence[Objective]) -> list[str]:
@@ -95,44 +81,55 @@ def file_problems(path: Path, key: Mapping[str, str], objectives: Sequence[Objec
     return []
 
 
-def join(ours: pa.Table, path: Path, key: Mapping[str, str], objectives: Sequence[Objective], time: TimeOptions | None) -> Joined:
+def join(
+    ours: pa.Table,
+    path: Path,
+    key: Mapping[str, str],
+    objectives: Sequence[Objective],
+    time: TimeOptions | None,
+    others: pa.Table | None = None,
+) -> Joined:
     """Join a file's scores to the impressions of a run.
 
     The file has the columns of `key`, and `pred.X` of some objectives, or `score`, or both. `time` says how its timestamps are written,
-    None: in milliseconds. Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and
-    where nothing matches.
+    None: in milliseconds. `others` are impressions of the run in other parts of the split: rows of the file that are some of these are
+    counted as such. Raises DataError where a column is missing, where a key repeats on either side, where a score is no number, and where
+    nothing matches.
     """
     file = sources.read_whole(path)
     theirs = file.rows
     predicted = tuple(objective for objective in objectives if schema.prediction_column(objective.name) in theirs.column_names)
-    _require_key(ours, key)
+    require_key(ours, key)
     _require_columns(theirs.column_names, path, key, objectives)
     exact_below = {name: file.exact_below(name) for name in key.values()}
-    left, right = _keys(ours, {name: name for name in key}, None, path, {}), _keys(theirs, key, time, path, exact_below)
-    _refuse_repeated(left, "the run's impressions", path, key)
-    _refuse_repeated(right, "the file", path, key)
+    own = {name: name for name in key}
+    left, right = key_texts(ours, own, None, path, {}), key_texts(theirs, key, time, path, exact_below)
+    kind = theirs[key[schema.TIMESTAMP]].type if schema.TIMESTAMP in key else pa.null()
+    written = partial(sources.as_written, time=time or TimeOptions(), kind=kind)
+    refuse_repeated(left, "the run's impressions", path, key, written)
+    refuse_repeated(right, "the file", path, key, written)
     left, right = (
         side.assign(**{name: np.arange(len(side))}).dropna() for name, side in (("ours", left), ("theirs", right))
     )  # null = null
     both = left.merge(right, on=list(key)).sort_values("ours")
     if both.empty:
-        raise _no_match(left, right, path, " and ".join(dict.fromkeys(ours[schema.SPLIT].to_pylist())))
+        raise no_match(left[list(key)], right[list(key)], path, " and ".join(dict.fromkeys(ours[schema.SPLIT].to_pylist())), written)
     of_ours, of_theirs = ours.take(both["ours"].to_numpy()), theirs.take(both["theirs"].to_numpy())
     has_order = schema.SCORE in theirs.column_names
     table = _replaced(of_ours, of_theirs, path, predicted, has_score=has_order)
     names = tuple(objective.name for objective in predicted)
     found, there = (Counter(rows[schema.SPLIT].to_pylist()) for rows in (of_ours, ours))
     of_split = {split: (found[split], rows) for split, rows in there.items()}
+    of_others = Counter[str]()
+    if others is not None:
+        elsewhere = key_texts(others, own, None, path, {}).assign(split=others[schema.SPLIT].to_pandas())
+        rest = right[~right["theirs"].isin(both["theirs"])]
+        of_others.update(rest.merge(elsewhere.drop_duplicates(list(key)), on=list(key))["split"])
     missing = left[~left["ours"].isin(both["ours"])][list(key)]
     return Joined(
-        of_ours, table, names, has_order, of_split, unknown=len(theirs) - len(both), missing=_first(missing) or "those without a key"
-    )
-
-
-def _require_key(ours: pa.Table, key: Mapping[str, str]) -> None:
-    if absent := [name for name in key if name not in ours.column_names]:
-        there = ", ".join(name for name in KEYS if name in ours.column_names)
-        raise ConfigError(f"--key: found {', '.join(absent)}, which the run's predictions lack, expected some of {there}")
+        of_ours, table, names, has_order, of_split, of_others, unknown=len(theirs) - len(both) - of_others.total(),
+        missing=in_words(missing, written) or "those without a key",
+    )  # fmt: skip
 
 
 def _require_columns(names: Sequence[str], path: Path, key: Mapping[str, str], objectives: Sequence[Objective]) -> None:
@@ -153,99 +150,6 @@ def _require_columns(names: Sequence[str], path: Path, key: Mapping[str, str], o
             expected=f"some of {', '.join(scores[:-1])}, or {schema.SCORE}",
             fix="name the column of a prediction pred.OBJECTIVE, that of the final order score",
         )
-
-
-def _keys(table: pa.Table, key: Mapping[str, str], time: TimeOptions | None, path: Path, exact_below: Mapping[str, int]) -> pd.DataFrame:
-    """Return the columns of the key as texts, by our names; null where a cell is. `time`: how timestamps are written, if not in ms.
-
-    `exact_below` says of columns from which number on their floats have lost digits.
-    """
-
-    def place(column: str) -> Place:
-        return Place(path, column=column)
-
-    return pd.DataFrame(
-        {
-            ours: _texts(table[theirs], place(theirs), exact_below.get(theirs, sources.EXACT))
-            if ours != schema.TIMESTAMP or time is None
-            else _moments(table[theirs], time, place(theirs))
-            for ours, theirs in key.items()
-        }
-    )
-
-
-def _moments(column: pa.ChunkedArray, time: TimeOptions, place: Place) -> pd.Series:
-    """Return timestamps in ms as texts. Raises DataError where one is not written as the log's are."""
-    values = column.combine_chunks()
-    moments = sources.moments_or_null(values, time)
-    bad = np.asarray(values.is_valid()) & ~np.asarray(moments.is_valid())
-    if bad.any():
-        form = f'the form "{time.format}"' if time.format is not None else f'unit = "{time.unit}"'
-        raise data_error(
-            place,
-            found=str(values.filter(pa.array(bad))[0]),
-            expected=f"times written as the log's are, {form} in [source.time]",
-            bad_rows=int(bad.sum()),
-            rows=len(values),
-            fix="write them so, or join by other columns",
-        )
-    return pd.Series(moments.cast(pa.string()).to_pandas(), dtype=object)
-
-
-def _texts(column: pa.ChunkedArray, place: Place, exact_below: int) -> pd.Series:
-    """Return values as texts. Whole numbers that were written as floats lose their point. Raises DataError where they have lost digits."""
-    if pa.types.is_floating(column.type):
-        _refuse_lost_digits(np.abs(column.to_numpy()) >= exact_below, column, place)
-        texts = [None if value is None else f"{value:.0f}" if value % 1 == 0 else str(value) for value in column.to_pylist()]
-        return pd.Series(texts, dtype=object)
-    found = pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
-    if found.dropna().str.fullmatch(_NUMBER).all():  # one id that is text, and all are: in hexadecimal some look like 12e34
-        as_double = found.where(found.str.contains(r"[.eE]").eq(True))
-        _refuse_lost_digits(np.abs(as_double.to_numpy(float)) >= sources.EXACT, column, place)
-    return found.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
-
-
-def _refuse_lost_digits(lost_N: NDArray[np.bool_], column: pa.ChunkedArray, place: Place) -> None:
-    if lost_N.any():
-        raise data_error(
-            place,
-            found=f"a float that has lost digits ({column.filter(pa.array(lost_N))[0]})",
-            expected="whole numbers or text",
-            bad_rows=int(lost_N.sum()),
-            rows=len(column),
-            fix="write ids as integers or text",
-        )
-
-
-def _refuse_repeated(keys: pd.DataFrame, where: str, path: Path, key: Mapping[str, str]) -> None:
-    again = keys.duplicated(keep=False) & keys.notna().all(axis=1)
-    if not again.any():
-        return
-    first = keys[again].iloc[0]
-    raise data_error(
-        path,
-        found=f"the key {', '.join(f'{name} = {value}' for name, value in first.items())} more than once in {where}",
-        expected="one row per key",
-        bad_rows=int(again.sum()),
-        rows=len(keys),
-        fix=f"add a column to --key that tells them apart, such as {next(name for name in (*KEYS[4:], *KEYS) if name not in key)}",
-    )
-
-
-def _no_match(left: pd.DataFrame, right: pd.DataFrame, path: Path, parts: str) -> DataError:
-    """Return the error for no common key. `parts` are those of the split that the impressions are of."""
-    shown = [_first(side[side.columns[:-1]]) or "no row" for side in (right, left)]
-    return data_error(
-        path,
-        found=f"no key of the run's {parts} impressions (its first is {shown[0]})",
-        expected=f"keys such as {shown[1]}",
-        fix="give the scores of the same impressions, and the form of their times",
-    )
-
-
-def _first(keys: pd.DataFrame) -> str:
-    """Return the first key in words; nothing where there is none."""
-    return ", ".join(f"{name} = {value}" for name, value in keys.iloc[0].items()) if len(keys) else ""
 
 
 def _replaced(ours: pa.Table, theirs: pa.Table, path: Path, predicted: Sequence[Objective], *, has_score: bool) -> pa.Table:
