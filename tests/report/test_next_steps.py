@@ -157,6 +157,28 @@ def test_wide_intervals_and_missing_ones_are_too_little_data() -> None:
     assert not any(step.what.startswith("Too little data") for step in next_steps(many))
 
 
+def test_what_is_said_of_a_conditional_form_fits_what_is_short() -> None:
+    """Nobody judges a form of what is left out, and a form that alone is short does not make its objective so."""
+    chained = pipeline_of({"name": "click"}, {"name": "like", "given": "click"}, train={"order": "time"})
+    base = scored(TWO, noise=0.3)
+    click_N, user_N = base["label.click"].to_numpy(), base["user_id"].to_numpy()
+
+    def said(like_N: np.ndarray, click_N: np.ndarray = click_N) -> dict[str, str]:
+        mine = base
+        for name, label_N in (("click", click_N), ("like", like_N)):
+            at = mine.schema.get_field_index(f"label.{name}")
+            mine = mine.set_column(at, f"label.{name}", pa.array(label_N.astype(np.float32)))
+        return {what: step.why for what, step in steps(chained, mine, {}).items() if what.startswith(("Leave out", "Too little"))}
+
+    assert list(said(np.zeros(len(base)))) == ["Leave out like"]
+    assert list(said(click_N)) == ["Leave out like"], "of a label that is equal to click, like|click has one answer"
+    assert list(said(0 * click_N, 0 * click_N)) == ["Leave out click", "Leave out like"]
+    assert list(said(click_N * (user_N < 12))) == ["Too little data for like"]
+    ((what, why),) = said(click_N * (user_N > 8)).items()
+    assert what == "Too little data for like|click"
+    assert why == "No number on its order has an interval (too few users (9)). Go by like, whose order has one, or judge on more days."
+
+
 def test_too_few_replicates_ask_for_more_of_them_and_not_for_more_days() -> None:
     few = pipeline_of({"name": "click"}, {"name": "like"}, evaluate={"bootstrap": 10})
     found = steps(few, scored(few, noise=0.3), {})

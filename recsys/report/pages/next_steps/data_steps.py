@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from recsys import schema
 from recsys.evaluation import least_replicates
-from recsys.objectives import twins
-from recsys.report.pages.next_steps.seen import ENOUGH, Seen, Step, several
+from recsys.report.pages.next_steps.seen import Seen, Step, several
 from recsys.report.tables.cells import Grid, Line
 from recsys.report.tables.frame import BETTER, VALUES, WORSE
 
@@ -20,11 +19,7 @@ def one_answer(seen: Seen) -> Iterator[Step]:
 
 def same_labels(seen: Seen) -> Iterator[Step]:
     """Find objectives that are one: equal labels, or one label 1 exactly where the other is 0."""
-    left_out: set[str] = set()  # one step per group of equal labels: its first objective stays
-    for twin in twins(seen.pipeline.objective, seen.scores.label):
-        if {twin.first, twin.second} & left_out or twin.rows < ENOUGH:
-            continue
-        left_out.add(twin.second)
+    for twin in seen.doubles:
         how = "the complement of" if twin.is_opposite else "equal to"
         yield Step(f"Leave out {twin.second}", f"Its label is {how} that of {twin.first} in all {twin.rows:,} rows with both.")
 
@@ -36,11 +31,18 @@ def too_little_data(seen: Seen) -> Iterator[Step]:
         lines = f"[evaluate]\nbootstrap = {max(least, 1000)}"
         yield Step("Draw more replicates", f"No number has an interval: it takes {least:,} or more.", in_toml=lines)
         return
-    silent = {name: reason for name, reason in without_intervals(seen.main).items() if name not in seen.one_answers}
-    if silent:
-        why = f"No number on its order has an interval ({'; '.join(dict.fromkeys(silent.values()))}). Judge it on more days."
-        yield Step(f"Too little data for {several(list(silent))}", why)
-    if wide := wide_differences(seen.main):
+    silent = {name: reason for name, reason in without_intervals(seen.main).items() if not seen.is_left_out(name)}
+    of_given = {name: parts[0] for name in silent if (parts := schema.conditional_parts(name)) is not None}
+    of_given = {name: whole for name, whole in of_given.items() if whole not in silent}  # else the objective's own step says it
+    named = (
+        ([name for name in silent if schema.conditional_parts(name) is None], "Judge it on more days."),
+        (list(of_given), f"Go by {several(list(of_given.values()))}, whose order has one, or judge on more days."),
+    )
+    for names, then in named:
+        if names:
+            reasons = "; ".join(dict.fromkeys(silent[name] for name in names))
+            yield Step(f"Too little data for {several(names)}", f"No number on its order has an interval ({reasons}). {then}")
+    if wide := {name: half for name, half in wide_differences(seen.main).items() if not seen.is_left_out(name)}:
         bounds = several([f"±{half:.2f} ({name})".replace("±0.", "±.") for name, half in wide.items()])
         why = f"No difference in order is clear, and intervals are wide: {bounds}. Four times as many users would halve them."
         yield Step("Too little data for some objectives", why)

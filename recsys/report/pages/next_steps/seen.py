@@ -11,6 +11,7 @@ import pyarrow as pa
 from recsys import schema
 from recsys.config import Pipeline
 from recsys.evaluation import Scores
+from recsys.objectives import Twin, twins
 from recsys.predictions import known_before
 from recsys.report.tables.cells import Grid
 from recsys.report.tables.frame import splits
@@ -56,6 +57,20 @@ class Seen:
         known = {objective.name: self.scores.label[objective.name] for objective in self.pipeline.objective}
         known = {name: label_N[~np.isnan(label_N)] for name, label_N in known.items()}
         return {name: (label_N[0], len(label_N)) for name, label_N in known.items() if len(label_N) >= ENOUGH and np.ptp(label_N) == 0}
+
+    @cached_property
+    def doubles(self) -> list[Twin]:
+        """Pairs of objectives whose labels are one, in enough rows to say so. Of a group of equal labels the first one stays."""
+        found: dict[str, Twin] = {}
+        for twin in twins(self.pipeline.objective, self.scores.label):
+            if twin.rows >= ENOUGH and not {twin.first, twin.second} & found.keys():
+                found[twin.second] = twin
+        return list(found.values())
+
+    def is_left_out(self, target: str) -> bool:
+        """Return whether a step says to leave an objective out, or of a conditional form one of its two: then more days are of no use."""
+        names = schema.conditional_parts(target) or (target,)
+        return any(name in self.one_answers or name in [twin.second for twin in self.doubles] for name in names)
 
     @property
     def fitted_to(self) -> pa.Table:
