@@ -10,12 +10,13 @@ import duckdb
 import pyarrow as pa
 
 from recsys import schema
-from recsys.errors import DataError, Place, data_error, many, short
+from recsys.errors import DataError, data_error, many, short
 from recsys.sources.batch import SOURCE_ROW
 from recsys.sources.input_files import short_names
 from recsys.sources.instants import counts_from_elsewhere, is_text, likely_unit
 from recsys.sources.output_columns import Column, Refusal
 from recsys.sources.staging import SOURCE_FILE, Staged, expected_fields, unbalanced_error
+from recsys.sources.tally import Tally, first_refusal
 
 DIGEST = "digest"
 WHOLE_BELOW = 10**15  # whole doubles below it are written like integers in the digest
@@ -42,46 +43,6 @@ class Typed:
         return any(column.name == name for column in self.columns)
 
 
-@dataclass(frozen=True)
-class _Tally:
-    """The number of rows that each refusal refuses, by its place."""
-
-    con: duckdb.DuckDBPyConnection
-    staged: Staged
-    refusals: Sequence[Refusal]
-    counts: Mapping[int, int]
-
-    @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, staged: Staged, columns: Sequence[Column]) -> "_Tally":
-        refusals = [refusal for column in columns for refusal in column.refusals]
-        if not refusals:
-            return cls(con, staged, refusals, {})
-        codes = f"SELECT {_code(refusals)} AS code FROM {staged.table}"
-        rows = con.execute(f"SELECT code, count(*) FROM ({codes}) WHERE code > 0 GROUP BY code").fetchall()
-        return cls(con, staged, refusals, {code - 1: count for code, count in rows})
-
-    @property
-    def torn(self) -> int:
-        return sum(len(bad.rows) for bad in self.staged.unbalanced)
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values()) + self.torn
-
-    def rows(self, which: str) -> pa.Table:
-        """Return refused rows as they were staged. `which` is the SQL that selects and orders them."""
-        columns = ", ".join(f"c{place}" for place in range(len(self.staged.names)))
-        rows = f"SELECT {_code(self.refusals)} AS code, {SOURCE_FILE}, {SOURCE_ROW}, {columns} FROM {self.staged.table}"
-        return self.con.sql(f"SELECT * FROM ({rows}) WHERE {which}").to_arrow_table()
-
-    def example(self, place: int, which: str = "TRUE") -> tuple[Place, Any]:
-        """Return where the first row stands that this refusal refuses, among those of the SQL condition `which`, and its value."""
-        column = self.refusals[place].column
-        first = f"code = {place + 1} AND {which} ORDER BY {SOURCE_FILE}, {SOURCE_ROW} LIMIT 1"
-        (row,) = self.rows(first).to_pylist()
-        return self.staged.place(row[SOURCE_FILE], row[SOURCE_ROW], column), row[self.staged.column(column)]
-
-
 def typed(
     con: duckdb.DuckDBPyConnection,
     staged: Staged,
@@ -96,7 +57,7 @@ def typed(
     Raises DataError where more than the share `max_bad` of the rows is refused, naming the most common reason, or where no row is usable.
     With `day`, SQL for the day of a row, raises it also where one day has more than that share and more than ten refused rows.
     """
-    tally = _Tally.of(con, staged, columns)
+    tally = Tally.of(con, staged, columns)
     if problems := _problems(tally, max_bad, day):
         raise problems[0]
     if tally.total == staged.rows > 0:
@@ -110,7 +71,7 @@ def typed(
         )
     quarantine = _quarantine(tally)
     name = staged.table.replace("staged", "typed", 1)
-    usable = f"WHERE ({_code(tally.refusals)}) = 0" if tally.counts else ""  # most logs are clean: their rows need no second check
+    usable = f"WHERE ({first_refusal(tally.refusals)}) = 0" if tally.counts else ""  # most logs are clean: their rows need no second check
     values = ", ".join(f"{column.sql} AS a{place}" for place, column in enumerate(columns))
     con.execute(
         f"""
@@ -131,53 +92,58 @@ def row_problems(
 
     With `max_bad` None, no row may be left out, and no option can change that.
     """
-    tally = _Tally.of(con, staged, columns)
-    stamps = [place for place in tally.counts if tally.refusals[place].hint_unit]
-    most = stamps and 2 * tally.counts[stamps[0]] > staged.rows
+    tally = Tally.of(con, staged, columns)
+    counts = tally.of_each()
+    stamps = [place for place in counts if tally.refusals[place].hint_unit]
+    most = stamps and 2 * counts[stamps[0]] > staged.rows
     unit = _likely_unit(tally.refusals[stamps[0]], tally.example(stamps[0])[1]) if most else None
     return _problems(tally, max_bad, day), unit
 
 
-def _problems(tally: _Tally, max_bad: float | None, day: str | None) -> list[DataError]:
-    """Return one error per reason that alone refuses too many rows, the most common first; where only all together do, one for that."""
+def _problems(tally: Tally, max_bad: float | None, day: str | None) -> list[DataError]:
+    """Return one error per reason that alone refuses too many rows, the most common first; where only all together do, one for that.
+
+    A row with several bad columns counts for each of them.
+    """
     most = (max_bad or 0.0) * tally.staged.rows
     if tally.total <= most:
         return [] if day is None or max_bad is None or not tally.counts else _bad_days(tally, day, max_bad)
-    places = sorted(tally.counts, key=lambda place: (-tally.counts[place], place))  # of equally common ones, that of the first column
-    torn_is_first = tally.torn >= max(tally.counts.values(), default=0)
-    errors = [_refused_error(tally, place, max_bad) for place in places if tally.counts[place] > most]
+    counts = tally.of_each()
+    places = sorted(counts, key=lambda place: (-counts[place], place))  # of equally common ones, that of the first column
+    torn_is_first = tally.torn >= max(counts.values(), default=0)
+    errors = [_refused_error(tally, place, counts[place], max_bad) for place in places if counts[place] > most]
     if tally.torn > most:
         errors.insert(0 if torn_is_first else len(errors), _torn_error(tally, max_bad))
-    return errors or [_torn_error(tally, max_bad) if torn_is_first else _refused_error(tally, places[0], max_bad)]
+    return errors or [_torn_error(tally, max_bad) if torn_is_first else _refused_error(tally, places[0], counts[places[0]], max_bad)]
 
 
-def _torn_error(tally: _Tally, max_bad: float | None) -> DataError:
+def _torn_error(tally: Tally, max_bad: float | None) -> DataError:
     staged = tally.staged
     file, width, bad = max(zip(staged.files, staged.widths, staged.unbalanced, strict=True), key=lambda each: len(each[2].rows))
     return unbalanced_error(file, width, bad, tally.torn, staged.rows, may_be_left_out=max_bad is not None)
 
 
-def _refused_error(tally: _Tally, place: int, max_bad: float | None) -> DataError:
+def _refused_error(tally: Tally, place: int, rows: int, max_bad: float | None) -> DataError:
     refusal = tally.refusals[place]
     where, found = tally.example(place)
     unit = _likely_unit(refusal, found)
     fix = refusal.fix or "mend the rows"
     if max_bad is not None and tally.total <= _BEARABLE * tally.staged.rows:
         fix += f", or raise source.max_bad (now {max_bad:g}; {many(tally.total, 'row')} refused in all)"
-    if unit and 2 * tally.counts[place] > tally.staged.rows:
+    if unit and 2 * rows > tally.staged.rows:
         fix = f"the unit seems to be {unit}: " + (refusal.fix or f'set source.time.unit = "{unit}"')
     elif unit:
         fix = f"these rows seem to be in {unit}: {fix}"
-    elif refusal.hint_unit and refusal.fix is None and counts_from_elsewhere(found) and 2 * tally.counts[place] > tally.staged.rows:
+    elif refusal.hint_unit and refusal.fix is None and counts_from_elsewhere(found) and 2 * rows > tally.staged.rows:
         fix = "say in source.time.since from when the numbers count; for a log that hides it, any day will do, such as 2020-01-01"
     elif refusal.hint_unit and refusal.fix is None and is_text(found) and tally.staged.files[0].key is not None:
         fix = 'say in source.time.format how times are written, such as "%d.%m.%Y %H:%M"'
-    return data_error(where, found=shown(found), expected=refusal.expected, bad_rows=tally.counts[place], rows=tally.staged.rows, fix=fix)
+    return data_error(where, found=shown(found), expected=refusal.expected, bad_rows=rows, rows=tally.staged.rows, fix=fix)
 
 
-def _bad_days(tally: _Tally, day: str, max_bad: float) -> list[DataError]:
+def _bad_days(tally: Tally, day: str, max_bad: float) -> list[DataError]:
     """Return the error of the first day with too many refused rows, which a long log would hide. Rows without a day do not count."""
-    rows = f"SELECT {day} AS day, {_code(tally.refusals)} AS code FROM {tally.staged.table}"
+    rows = f"SELECT {day} AS day, {first_refusal(tally.refusals)} AS code FROM {tally.staged.table}"
     counted = tally.con.execute(
         f"SELECT day, code, count(*) FROM ({rows}) WHERE day IS NOT NULL GROUP BY ALL ORDER BY day, code"
     ).fetchall()
@@ -187,11 +153,12 @@ def _bad_days(tally: _Tally, day: str, max_bad: float) -> list[DataError]:
         bad = total - of_day.pop(0, 0)
         if bad <= max(_TOLERATED, max_bad * total):
             continue
-        worst = max(of_day, key=lambda code: of_day[code])
-        place, found = tally.example(worst - 1, f"{day} = DATE '{bad_day}'")
+        counts = tally.of_each(on_day := f"{day} = DATE '{bad_day}'")
+        worst = max(counts, key=lambda place: counts[place])
+        place, found = tally.example(worst, on_day)
         fix = f"mend the rows of {bad_day}, or raise source.max_bad (now {max_bad:g}; {many(bad, 'row')} of that day refused in all)"
-        expected = tally.refusals[worst - 1].expected
-        return [data_error(place, found=shown(found), expected=expected, bad_rows=of_day[worst], rows=total, fix=fix)]
+        expected = tally.refusals[worst].expected
+        return [data_error(place, found=shown(found), expected=expected, bad_rows=counts[worst], rows=total, fix=fix)]
     return []
 
 
@@ -215,12 +182,7 @@ def _content(columns: Sequence[Column]) -> str:
     return f"concat_ws(',', {', '.join(parts)})"
 
 
-def _code(refusals: Sequence[Refusal]) -> str:
-    """Return SQL that gives 0 for a usable row, else 1 + the place of the first refusal that holds."""
-    return "CASE " + " ".join(f"WHEN {refusal.condition} THEN {place + 1}" for place, refusal in enumerate(refusals)) + " ELSE 0 END"
-
-
-def _quarantine(tally: _Tally) -> pa.Table:
+def _quarantine(tally: Tally) -> pa.Table:
     """Return the refused rows (schema.QUARANTINE), each with its line in its file."""
     staged = tally.staged
     entries: list[dict[str, Any]] = []

@@ -70,6 +70,19 @@ def test_a_log_of_few_users_is_not_asked_for_more_days(folder: Path) -> None:
     assert said == ["give a log of 20 users or more"] * 2
 
 
+def test_rows_with_several_bad_columns_tell_of_each(folder: Path) -> None:
+    """The second column came to light when the first was mended: each row counted for that alone."""
+    log = pd.read_csv(folder / "log.csv").astype({"uid": object, "ts": object})
+    log.loc[log.index % 3 == 0, ["uid", "ts"]] = [None, "?"]
+    log.to_csv(folder / "log.csv", index=False)
+    found, _ = _findings(folder / "own.toml")
+    rows = f"{(len(log) + 2) // 3:,} of {len(log):,} rows"
+    assert [column for column in ("uid", "ts") if any(f"column {column}: found " in line and rows in line for line in found)] == [
+        "uid",
+        "ts",
+    ]
+
+
 @pytest.mark.words
 def test_two_features_whose_names_differ_by_case_alone_are_no_bug(folder: Path) -> None:
     log = pd.read_csv(folder / "log.csv")

@@ -249,6 +249,30 @@ def test_too_many_unusable_rows_stop_the_run(tmp_path: Path, ingest: Callable) -
     assert ingest(max_bad=0.05).account.quarantined == 7
 
 
+def test_a_row_with_several_bad_columns_counts_for_each(tmp_path: Path, ingest: Callable) -> None:
+    """The user stands first: its 6 rows hid those of the positions, of which there are more."""
+    log, columns = make_log().astype(object), {**COLUMNS, "position": "slot"}
+    log.loc[10:15, "uid"] = None
+    log.loc[12:20, "slot"] = "?"
+    message = _refused(tmp_path, ingest, "log.csv", log.to_csv(index=False).encode(), columns=columns)
+    assert 'log.csv:14 column slot: found "?", expected ' in message
+    assert "; 9 of 200 rows." in message
+    assert "11 rows refused in all" in message
+    (tmp_path / "log.csv").write_text(log.to_csv(index=False))
+    assert ingest(max_bad=0.1, columns=columns).account.quarantined == 11
+
+
+def test_a_day_with_several_bad_columns_names_the_worst(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log(2_000).astype(object)
+    day = log.index[pd.to_datetime(log["ts"].astype("int64"), unit="ms").dt.day == pd.to_datetime(int(log["ts"][0]), unit="ms").day]
+    log.loc[day[:6], "uid"] = None
+    log.loc[day[3:15], "slot"] = "?"
+    message = _refused(tmp_path, ingest, "log.csv", log.to_csv(index=False).encode(), max_bad=0.01, columns={**COLUMNS, "position": "slot"})
+    assert f"log.csv:{day[3] + 2} column slot: " in message
+    assert f"; 12 of {len(day)} rows." in message
+    assert "15 rows of that day refused in all" in message
+
+
 def test_a_file_with_many_bad_rows_is_to_be_mended_and_not_to_be_borne(tmp_path: Path, ingest: Callable) -> None:
     log = make_log().astype(object)
     log.loc[30:80, "uid"] = None
