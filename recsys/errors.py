@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,14 @@ def many(number: int, noun: str) -> str:
 def percent(share: float) -> str:
     """Return a share in percent with all its digits: 95%, 99.9%. Rounded to whole ones, an interval of 99.9% was one of 100%."""
     return f"{100 * share:.10g}%"
+
+
+HUGE = 1e9  # from here on a number is written with an exponent
+
+
+def fixed(value: float, decimals: int) -> str:
+    """Return a number with so many decimals; a huge one with an exponent, because its digits would fill a line: 1.234e31."""
+    return f"{value:.{decimals}f}" if abs(value) < HUGE else re.sub(r"e\+0*", "e", f"{value:.{decimals}e}")
 
 
 def short(text: str, most: int = 200) -> str:

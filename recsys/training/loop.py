@@ -12,6 +12,7 @@ import torch
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays, Sampling, Thinning, batches
 from recsys.encoding.layout import Batch
+from recsys.errors import fixed
 from recsys.models import Look
 from recsys.objectives import Objective
 from recsys.progress import Advance
@@ -161,4 +162,4 @@ def _write_line(loop: Loop, state: State, this: Round, show: Mapping[str, Look],
     state.window_4K.zero_()  # only here, because on a CPU the sums above are views of it
     state.products_KK = None
     mean = measure.weighted_loss(loss, objectives)
-    loop.advance(1, note=f"loss {mean:.4f}, {rows_per_second:,.0f} rows/s")
+    loop.advance(1, note=f"loss {fixed(mean, 4)}, {rows_per_second:,.0f} rows/s")

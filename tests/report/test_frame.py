@@ -154,6 +154,12 @@ def test_a_name_that_somebody_gave_stays_whole() -> None:
         (Cell(100.0, 100.0, 100.0), "100 [100, 100]"),
         (Cell(0.524567, None, None, reason="no interval: too few users"), ".52"),
         (Cell(0.68764, None, None), ".6876"),
+        (Cell(1.0234e31, 9.8123e30, 1.0612e31), "1.023e31 [9.81e30, 1.061e31]"),
+        (Cell(-1.0234e31, -2e31, -3e30, verdict="worse", signed=True), "-1.02e31 [-2.00e31, -3.0e30] ▼"),
+        (Cell(1.0234e31, None, None), "1.0234e31"),
+        (Cell(1.0234e31, None, None, reason="no interval: too few users"), "1.02e31"),
+        (Cell(1.05e10, 1.05e10, 1.05e10), "1.05e10 [1.05e10, 1.05e10]"),
+        (Cell(999_999_999.0, 9e8, 1.1e9), "999999999 [900000000, 1.10e9]"),
     ],
 )
 def test_a_number_has_two_digits_of_its_interval(cell: Cell, text: str) -> None:

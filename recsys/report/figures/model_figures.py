@@ -6,6 +6,7 @@ from math import ceil
 import altair as alt
 import pandas as pd
 
+from recsys.errors import fixed
 from recsys.report.figures.figure import GREY, Figure, figure, named, records, sentence, steps
 from recsys.report.training_log import Inside
 
@@ -34,11 +35,11 @@ class Best:
         return self.at == self.last
 
     def __str__(self) -> str:
-        found = f"{self.objective} {'after' if self.unit == 'pass' else 'on'} {self.unit} {self.at} ({self.loss:.3f}"
+        found = f"{self.objective} {'after' if self.unit == 'pass' else 'on'} {self.unit} {self.at} ({fixed(self.loss, 3)}"
         return (
             f"{found}, the last)"
             if self.is_last
-            else f"{found}; {self.last_loss:.3f} {'after' if self.unit == 'pass' else 'on'} {self.last})"
+            else f"{found}; {fixed(self.last_loss, 3)} {'after' if self.unit == 'pass' else 'on'} {self.last})"
         )
 
 
@@ -98,7 +99,7 @@ def _learning_curve(objective: str, rows: pd.DataFrame, where: Best | None) -> F
     last = of_member.groupby("part", sort=False).mean()
     parts = [f"{part} {loss:.4g}" for part, loss in last.items()]
     text = sentence(f"Loss of {objective} over training steps, at the end", [*parts, *([] if where is None else [f"best: {where}"])])
-    ends = [f"{part} {loss:.3f}" for part, loss in last.items() if part != LEARNED]
+    ends = [f"{part} {fixed(loss, 3)}" for part, loss in last.items() if part != LEARNED]
     title = f"{objective}: " + (", ".join(ends) + " at the end" if ends else "loss over training steps")
     if where is not None:
         title += f", best {'after' if where.unit == 'pass' else 'on'} {where.unit} {where.at}"

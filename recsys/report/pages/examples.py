@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from recsys import artifacts, schema
 from recsys.days import clock
+from recsys.errors import HUGE
 from recsys.evaluation.inputs.rows import IntArray
 from recsys.objectives import Objective
 from recsys.report.pages.page_sample import Sample
@@ -134,7 +135,7 @@ def _text(name: str, value: Any) -> str:
         case int():
             return f"{name}{_KEEP}{value:,}"
         case float():
-            return f"{name}{_KEEP}{value:.3g}" if abs(value) < 1e3 else f"{name}{_KEEP}{value:,.0f}"
+            return f"{name}{_KEEP}{value:.3g}" if not 1e3 <= abs(value) < HUGE else f"{name}{_KEEP}{value:,.0f}"
         case list():
             return ", ".join(map(str, value))
         case _:

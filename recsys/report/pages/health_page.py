@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recsys import artifacts, schema
+from recsys.errors import HUGE
 from recsys.report.figures.figure import GREY, Figure, figure, legend_of, named, records, sentence, values
 from recsys.report.pages.page import page
 from recsys.report.pages.section import Section, number_of
@@ -79,7 +80,7 @@ def _limits(row: Mapping[Any, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+    return "" if pd.isna(value) else f"{value:,.0f}" if 100 <= value < HUGE else f"{value:.4g}"
 
 
 def _section(check: str, rows: pd.DataFrame) -> Section:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from recsys import schema
+from recsys.errors import HUGE, fixed
 from recsys.report.tables.frame import BETTER, KEYS, UNCLEAR, WORSE, compared
 
 MARKS = {BETTER: "▲", WORSE: "▼", UNCLEAR: "·"}
@@ -35,12 +36,16 @@ class Cell:
         """Return a number as text, without a zero before the point, as in papers: ".7412".
 
         It has the decimals that show two digits of the interval's half width, at most four: further digits are noise. What is 0 in them
-        has no sign. An interval of zero width belongs to a number that is not measured but certain: "0 [0, 0]", ".5 [.5, .5]".
+        has no sign. An interval of zero width belongs to a number that is not measured but certain: "0 [0, 0]", ".5 [.5, .5]". A huge
+        number has an exponent, and digits by the same rule: "1.023e31 [9.81e30, 1.061e31]".
         """
         is_certain = self.low is not None and self.low == self.high == self.value
-        text = f"{abs(value):.{4 if is_certain else self._decimals()}f}"
+        decimals = 4 if is_certain else self._decimals() if abs(value) < HUGE else _digits(self._half() / 10 ** floor(log10(abs(value))))
+        text = fixed(abs(value), decimals)
         sign = "" if float(text) == 0 else "-" if value < 0 else "+" if self.signed else ""
-        text = text.rstrip("0").rstrip(".") if is_certain else text
+        if is_certain:
+            digits, e, exponent = text.partition("e")
+            text = digits.rstrip("0").rstrip(".") + e + exponent
         return sign + (text.removeprefix("0") if text.startswith("0.") else text)
 
     @property
@@ -63,11 +68,16 @@ class Cell:
     def __str__(self) -> str:
         return " ".join(part for part in (self.text, self.interval, self.mark) if part)
 
+    def _half(self) -> float:
+        """Return half the width of the interval. One that is missing for a reason leaves few digits."""
+        if self.low is None or self.high is None:
+            return abs(self.value or 0.0) / (1000 if self.reason is None else 5)
+        return (self.high - self.low) / 2
+
     def _decimals(self) -> int:
-        if self.low is None or self.high is None:  # an interval that is missing for a reason leaves few digits
-            half = abs(self.value or 0.0) / (1000 if self.reason is None else 5)
-            return _digits(half)
-        decimals = _digits((self.high - self.low) / 2)
+        decimals = _digits(self._half())
+        if self.low is None or self.high is None:
+            return decimals
         nearer = min(abs(self.low), abs(self.high)) if self.low * self.high > 0 else 0.0
         while round(nearer, _MOST_DECIMALS) > 0 and round(nearer, decimals) == 0:
             decimals += 1  # an interval that excludes 0 must not look as if it began at 0
