@@ -2,7 +2,7 @@
 
 from recsys.config.balance import Balance
 from recsys.config.checks_options import Checks
-from recsys.config.evaluate_options import MOST_REPLICATES, Evaluate
+from recsys.config.evaluate_options import MOST_CONFIDENCE, MOST_REPLICATES, Evaluate
 from recsys.config.features_options import Features
 from recsys.config.fuse_options import Fuse
 from recsys.config.known_truth import known_truth
@@ -47,6 +47,7 @@ from recsys.config.train_options import Negatives, Train
 
 __all__ = [
     "DAY",
+    "MOST_CONFIDENCE",
     "MOST_REPLICATES",
     "SOURCES",
     "SQLITE",

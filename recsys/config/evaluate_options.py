@@ -7,7 +7,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from recsys.options import Options
 
-MOST_REPLICATES = 1_000_000  # enough for intervals at 0.999999; each takes memory for every number at once
+MOST_REPLICATES = 1_000_000  # each takes memory for every number at once
+MOST_CONFIDENCE = 0.999999  # beyond, an interval takes more than MOST_REPLICATES
 _ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".gz", ".bz2", ".xz", ".zst")
 
 
@@ -25,7 +26,9 @@ class Evaluate(Options):
         le=MOST_REPLICATES,
         description="Number of bootstrap replicates over users; intervals are made of them (20 or more at 0.95).",
     )
-    confidence: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
+    confidence: float = Field(
+        default=0.95, gt=0, le=MOST_CONFIDENCE, description="Confidence level of the intervals; at 0.999999 they take 1,000,000 replicates."
+    )
     baselines: tuple[Literal["popularity", "gbdt", "lightgbm", "single_task", "truth"], ...] = Field(
         default=("popularity", "gbdt"),
         description="Baselines to compare with; single_task: this model, sharing nothing; truth: what a simulated feed expects.",

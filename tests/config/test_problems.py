@@ -144,6 +144,7 @@ def test_a_log_in_the_place_of_its_pipeline_is_told_what_writes_one(tmp_path: Pa
         ("[model]\ndropout = 2", "model.dropout: found 2, expected a number below 1"),
         ("[model]\ndropout = -1", "model.dropout: found -1, expected a number from 0 on"),
         ("[evaluate]\nbootstrap = true", "evaluate.bootstrap: found true, expected a whole number"),  # not one replicate
+        ("[evaluate]\nconfidence = 0.9999991", "evaluate.confidence: found 0.9999991, expected a number up to 0.999999"),
         ("[evaluate]\nbootstrap = 1_000_000_001", "evaluate.bootstrap: found 1000000001, expected a number up to 1000000"),
         ("[features]\nhistory = false", "features.history: found false, expected a whole number"),
         ("[model]\ndropout = true", "model.dropout: found true, expected a number"),

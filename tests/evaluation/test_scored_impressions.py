@@ -153,6 +153,7 @@ def test_no_rows_at_all(predictions):
         ({"seed": -1}, "seed: found -1"),
         ({"confidence": 0}, "confidence: found 0"),
         ({"confidence": 1.0}, "confidence: found 1"),
+        ({"confidence": 0.9999991}, "confidence: found 0.9999991, expected more than 0, up to 0.999999. Fix: 0.95 is usual"),
         ({"list_k": (5, 0)}, "list_k: found 0"),
         ({"list_k": (1.5,)}, "list_k: found 1.5"),
         ({"top_percent": (10, 150.0)}, "top_percent: found 150"),

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.config import MOST_CONFIDENCE, MOST_REPLICATES
 from recsys.evaluation import Points, comparison, evaluate, judged_by, one_within, paired, sweep_rows
-from recsys.evaluation.intervals.bootstrap import interval
+from recsys.evaluation.intervals.bootstrap import interval, least_replicates
 from recsys.objectives import Objective
 from recsys.report import terminal_table
 from recsys.report.pages.compare_page import comparison_words
@@ -112,6 +113,11 @@ def test_there_is_no_verdict_of_two_users(rng: np.random.Generator) -> None:
     assert "measured behind it, with too few users to tell: 1" in words
     assert "too few users on test days for an interval of like (auc), watch (xauc)" in words
     assert "no more than noise" not in words
+
+
+def test_what_the_highest_confidence_takes_may_be_drawn() -> None:
+    """The page advised more than evaluate.bootstrap takes."""
+    assert least_replicates(MOST_CONFIDENCE) <= MOST_REPLICATES < least_replicates(1 - (1 - MOST_CONFIDENCE) / 1.01)
 
 
 @pytest.mark.parametrize(("replicates", "confidence", "least"), [(1, 0.95, 20), (19, 0.95, 20), (99, 0.99, 100), (1000, 0.99999, 100_000)])

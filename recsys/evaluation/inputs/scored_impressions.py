@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys import schema
-from recsys.config import MOST_REPLICATES
+from recsys.config import MOST_CONFIDENCE, MOST_REPLICATES
 from recsys.errors import ConfigError, data_error
 from recsys.evaluation.inputs.groups import codes, shown_lists
 from recsys.evaluation.inputs.position_bins import position_bins
@@ -82,8 +82,8 @@ def check_options(
         problems.append(f"bootstrap: found {bootstrap}, expected a number of replicates, from 0 to {MOST_REPLICATES:,}. Fix: 1000 is usual")
     if not (isinstance(seed, int | np.integer) and 0 <= seed <= _LARGEST_SEED):
         problems.append(f"seed: found {seed}, expected a whole number, 0 or more, below 2^63. Fix: any will do")
-    if not 0 < confidence < 1:
-        problems.append(f"confidence: found {confidence}, expected more than 0 and less than 1. Fix: 0.95 is usual")
+    if not 0 < confidence <= MOST_CONFIDENCE:
+        problems.append(f"confidence: found {confidence}, expected more than 0, up to {MOST_CONFIDENCE}. Fix: 0.95 is usual")
     if bad_k := [k for k in list_k if not (isinstance(k, int | np.integer) and k > 0)]:
         problems.append(f"list_k: found {', '.join(map(str, bad_k))}, expected whole numbers above 0. Fix: 5 and 10 are usual")
     if bad_percent := [percent for percent in top_percent if not 0 < percent < 100]:
