@@ -25,6 +25,11 @@ class ArchitectureOptions(Options):
 
     implementation: ClassVar[str]
 
+    @property
+    def shares(self) -> bool:
+        """Whether several objectives read a tensor that the architecture makes: there gradients can be balanced."""
+        return True
+
 
 # --- Nets side by side --------------------------------------------------------------------------------------------
 class SingleTaskOptions(ArchitectureOptions):
@@ -33,6 +38,10 @@ class SingleTaskOptions(ArchitectureOptions):
     implementation = "recsys.models.single_task:SingleTask"
 
     hidden: Widths = Field(default=(64,), description="Widths of the layers of each objective's net.")
+
+    @property
+    def shares(self) -> bool:
+        return False
 
 
 class SharedBottomOptions(ArchitectureOptions):
@@ -53,6 +62,10 @@ class SoftOptions(ArchitectureOptions):
         default=1e-2, description="Strength of the penalty ½ Σ ‖W_k − mean W‖²; 0: nets that share nothing but their input."
     )
 
+    @property
+    def shares(self) -> bool:
+        return False
+
 
 # --- One net that is told the task --------------------------------------------------------------------------------
 class GatedIndependentOptions(ArchitectureOptions):
@@ -62,6 +75,10 @@ class GatedIndependentOptions(ArchitectureOptions):
 
     hidden: Widths = Field(default=(64,), description="Widths of the layers of each net.")
     descriptor: Descriptor = "one_hot"
+
+    @property
+    def shares(self) -> bool:
+        return self.descriptor != "one_hot"
 
 
 class ConcatTaskOptions(ArchitectureOptions):

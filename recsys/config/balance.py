@@ -15,10 +15,11 @@ from recsys.options import OneOf, Options
 class MethodOptions(Options):
     """The options of one method. `implementation` names what is built from them, as MODULE:CLASS.
 
-    It is a text, so that reading a TOML imports no torch.
+    It is a text, so that reading a TOML imports no torch. `acts_on` is what the method combines.
     """
 
     implementation: ClassVar[str]
+    acts_on: ClassVar[Literal["losses", "gradients"]] = "losses"
 
 
 # --- Ours ---------------------------------------------------------------------------------------------------------
@@ -32,6 +33,7 @@ class GradNormOptions(MethodOptions):
     """Gradients of similar length, longer for objectives that learn more slowly (Chen et al., ICML 2018)."""
 
     implementation = "recsys.balancing.gradnorm:GradNorm"
+    acts_on = "gradients"
 
     alpha: NonNegativeFloat = Field(
         default=1.5,
@@ -130,6 +132,7 @@ class MGDAOptions(MethodOptions):
     """The shortest convex combination of gradients (Désidéri 2012; Sener & Koltun, NeurIPS 2018)."""
 
     implementation = "recsys.balancing.weightings:MGDA"
+    acts_on = "gradients"
 
     epsilon: PositiveFloat = Field(default=1e-3, description="Step size of the Frank-Wolfe solver below which it stops.")
     max_iters: PositiveInt = Field(default=100, description="Largest number of iterations of the Frank-Wolfe solver per training step.")
@@ -139,12 +142,14 @@ class PCGradOptions(MethodOptions):
     """Gradient surgery: what goes against another gradient is projected out (Yu et al., NeurIPS 2020)."""
 
     implementation = "recsys.balancing.weightings:PCGrad"
+    acts_on = "gradients"
 
 
 class CAGradOptions(MethodOptions):
     """Conflict-averse gradient descent (Liu et al., NeurIPS 2021)."""
 
     implementation = "recsys.balancing.weightings:CAGrad"
+    acts_on = "gradients"
 
     c: NonNegativeFloat = Field(
         default=0.5,
@@ -156,18 +161,21 @@ class UPGradOptions(MethodOptions):
     """Gradients projected onto the cone of directions in which no loss rises (Quinton & Rey 2024)."""
 
     implementation = "recsys.balancing.weightings:UPGrad"
+    acts_on = "gradients"
 
 
 class IMTLGOptions(MethodOptions):
     """A step whose projections on all unit gradients are equal (Liu et al., ICLR 2021)."""
 
     implementation = "recsys.balancing.weightings:IMTLG"
+    acts_on = "gradients"
 
 
 class AlignedMTLOptions(MethodOptions):
     """Independent component alignment (Senushkin et al., CVPR 2023)."""
 
     implementation = "recsys.balancing.weightings:AlignedMTL"
+    acts_on = "gradients"
 
     scale_mode: Literal["min", "median", "rmse"] = Field(
         default="min",
@@ -179,6 +187,7 @@ class FairGradOptions(MethodOptions):
     """α-fair descent (Ban & Ji, ICML 2024)."""
 
     implementation = "recsys.balancing.weightings:FairGrad"
+    acts_on = "gradients"
 
     alpha: PositiveFloat = Field(
         default=1.0, description="Fairness α; 1: proportional fairness, as in Nash-MTL; larger: closer to max-min fairness."
@@ -193,6 +202,7 @@ class GradVacOptions(MethodOptions):
     """Gradient vaccine (Wang et al., ICLR 2021)."""
 
     implementation = "recsys.balancing.weightings:GradVac"
+    acts_on = "gradients"
 
     beta: float = Field(
         default=0.5,
@@ -248,7 +258,8 @@ class Balance(OwnMethods):
     torchjd: TorchJDOptions = TorchJDOptions()
 
     @property
-    def chosen(self) -> Options:
+    def chosen(self) -> MethodOptions:
         """The options of `method`."""
-        options: Options = reduce(getattr, self.method.split("."), self)
+        first, *rest = self.method.split(".")
+        options: MethodOptions = reduce(getattr, rest, getattr(self, first))
         return options

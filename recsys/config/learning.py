@@ -1,6 +1,6 @@
 """The options that a model is trained by; a pipeline has more."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recsys import schema
 from recsys.config.balance import Balance
@@ -22,6 +22,18 @@ class Learning(Options):
     model: Model = Model()
     balance: Balance = Balance()
     train: Train = Train()
+
+    @model_validator(mode="after")
+    def _shares_what_is_balanced(self) -> "Learning":
+        name, method = self.model.architecture, self.balance.method
+        architecture = getattr(self.model, name)
+        if self.balance.chosen.acts_on == "gradients" and not architecture.shares:
+            otherwise = f', or model.{name}.descriptor = "metadata"' if "descriptor" in type(architecture).model_fields else ""
+            raise ValueError(
+                f'balance.method: found "{method}", which combines gradients at what the objectives share, with model.architecture ='
+                f' "{name}", where they share nothing, expected one that acts on losses. Fix: "fixed", another architecture{otherwise}'
+            )
+        return self
 
     @property
     def learned_through(self) -> str:

@@ -67,15 +67,17 @@ def _counting(work: Work) -> Callable[[Sequence[str]], NDArray[np.float64]]:
 
 
 def _require_shared(work: Work, state: State) -> None:
-    """Raise ConfigError where the balancing method acts on what the objectives share, but this architecture shares nothing."""
+    """Raise ConfigError where the balancing method acts on what the objectives share, but that is the inputs, and none of it is learned."""
     if state.balancer.acts_on == "losses":
         return
     shared = state.member.ranker.eval()(batch_of_one(work).to(str(work.compute.device)), position="missing").shared
     state.member.train()
-    if shared is None or not shared.requires_grad:  # the latter: the inputs are shared, but nothing below them is learned
+    assert shared is not None, "a TOML with such a method and nothing shared is refused"
+    if not shared.requires_grad:
         raise ConfigError(
             f'balance.method: found "{work.pipeline.balance.method}", which combines gradients at what the objectives share, with'
-            f' model.architecture = "{work.pipeline.model.architecture}", where they share nothing. Fix: another architecture, or "fixed"'
+            f' model.architecture = "{work.pipeline.model.architecture}", where they share nothing that is learned.'
+            ' Fix: another architecture, or "fixed"'
         )
 
 

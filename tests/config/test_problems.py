@@ -112,6 +112,20 @@ def test_parts_of_a_split_are_in_time_order_and_do_not_overlap(write, validation
     assert expected in problems(write(text))[0]
 
 
+@pytest.mark.parametrize("method", ["gradnorm", "torchjd.pcgrad", "torchjd.fairgrad"])
+@pytest.mark.parametrize("architecture", ["single_task", "soft", "gated_independent"])
+def test_gradients_are_balanced_only_where_something_is_shared(write, architecture: str, method: str):
+    """Training found it out, after the features were made."""
+    chosen = (f"model.architecture={architecture}", f"balance.method={method}")
+    (problem,) = problems(write(SMALLEST), *chosen)
+    assert problem.startswith(f'{write(SMALLEST)}: balance.method: found "{method}", which combines gradients at what the objectives share')
+    assert f'with model.architecture = "{architecture}", where they share nothing, expected one that acts on losses. Fix: ' in problem
+    assert ('descriptor = "metadata"' in problem) == (architecture == "gated_independent")
+    for other in ("balance.method=torchjd.famo", "model.architecture=mmoe"):
+        assert config.load(write(SMALLEST), [*chosen, other])
+    assert config.load(write(SMALLEST), ["model.gated_independent.descriptor=metadata", "model.architecture=gated_independent", chosen[1]])
+
+
 def test_a_kind_that_is_not_there_is_near_to_none(write):
     (problem,) = problems(write(SMALLEST.replace('kind = "table"', "")))
     assert problem.endswith(f"source.kind: found no kind, expected one of {KINDS}")

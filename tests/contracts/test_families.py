@@ -8,6 +8,7 @@ import pytest
 from recsys import config
 from recsys.balancing import BALANCERS, Balancer
 from recsys.config import Balance, Model
+from recsys.config.balance import METHODS
 from recsys.errors import ConfigError
 from recsys.losses import LOSSES, Loss
 from recsys.models import ARCHITECTURES, Architecture
@@ -33,6 +34,11 @@ def test_every_entry_is_in_the_contract_tests():
 def test_every_word_has_options():
     assert [getattr(Model(architecture=name), name) for name in ARCHITECTURES]
     assert [Balance(method=name).chosen for name in BALANCERS]
+
+
+def test_the_toml_knows_what_a_method_acts_on():
+    """Without the implementations, which import torch."""
+    assert {name: options.acts_on for name, options in METHODS.items()} == {name: kind.acts_on for name, kind in BALANCERS.items()}
 
 
 @pytest.mark.parametrize(

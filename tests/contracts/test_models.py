@@ -203,6 +203,7 @@ def test_all_objectives_pull_at_what_is_shared(architecture):
     model, example = trained(architecture)
     output = model(example, position="logged")
     assert (output.shared is None) == (architecture in NOTHING_SHARED)
+    assert getattr(factory.options(), architecture).shares == (architecture not in NOTHING_SHARED), "the TOML is refused by this"
     if output.shared is not None:
         for k in range(len(factory.KINDS)):
             (grad,) = torch.autograd.grad(output.outputs_BK[:, k].sum(), output.shared, retain_graph=True)

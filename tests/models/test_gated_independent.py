@@ -40,6 +40,7 @@ def test_one_hot_gating_shares_nothing_and_metadata_share_the_nets():
     assert gated("one_hot")(inputs_BTD).shared is None
     by_metadata = gated("metadata")
     found = by_metadata(inputs_BTD)
+    assert [GatedIndependentOptions(descriptor=name).shares for name in ("one_hot", "metadata")] == [False, True], "as the TOML is refused"
     torch.testing.assert_close(found.shared, torch.stack(list(nets_of(by_metadata, inputs_BTD[:, 0]))))
     assert len(found.shared) == 6  # binary, regression, watch_time; engagement, satisfaction; base rate
     assert torch.equal(found.show["task descriptors"].values_KN, by_metadata.descriptors_KZ)

@@ -288,9 +288,17 @@ def test_weights_whose_gradient_is_not_finite_are_named(toy: Toy, tmp_path: Path
         run_train(pipeline_of(), toy.encoded, tmp_path / "run")
 
 
-def test_gradients_are_combined_only_where_something_is_shared(toy: Toy, tmp_path: Path) -> None:
-    pipeline = pipeline_of(model={"architecture": "single_task"}, balance={"method": "torchjd.mgda"})
-    with pytest.raises(ConfigError, match=r"torchjd\.mgda.*single_task.*they share nothing"):
+def test_gradients_are_combined_only_where_something_shared_is_learned(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where an architecture reads the input itself, and that holds nothing but numbers. Where nothing is shared, the TOML is refused."""
+    plain = Ranker.forward
+
+    def of_numbers(ranker: Ranker, *args: Any, **by: Any) -> Any:
+        output = plain(ranker, *args, **by)
+        return output._replace(shared=output.shared.detach())
+
+    monkeypatch.setattr(Ranker, "forward", of_numbers)
+    pipeline = pipeline_of(model={"architecture": "aitm"}, balance={"method": "torchjd.mgda"})
+    with pytest.raises(ConfigError, match=r"torchjd\.mgda.*aitm.*they share nothing that is learned"):
         run_train(pipeline, toy.encoded, tmp_path / "run")
 
 
