@@ -19,6 +19,7 @@ _OTHERWISE_CALLED = {"epochs": "passes", "lr": "learning_rate"}  # elsewhere →
 _NEAR, _SURELY_NEAR = 0.6, 0.75  # how like a key must be, and how like to go before one of the same name in another table
 _MOST_PLACES = 3  # tables that a message names
 _MOMENT = "a day such as 2020-01-01, or a moment such as 2020-01-01T06:30:00"
+_LEVELS = "every number that the label may be, ascending, in brackets, such as [1, 2, 3, 4, 5]"
 _EXPECTED = {  # pydantic's type of error → what was expected; names in braces are those of the error's context
     **dict.fromkeys(("datetime_from_date_parsing", "datetime_object_invalid", "datetime_parsing", "datetime_type"), _MOMENT),
     "bool_parsing": "true or false",
@@ -78,6 +79,8 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 yield f"{location}: found {day}, expected the first and the last day, in brackets: [{day}, {day}]"
             case "tuple_type" if location in ("objective", "source.feedback"):
                 yield f"{location}: found {_shown(entry['input'])}{_MISSING[location]}"
+            case "tuple_type" if entry["loc"][0] == "objective" and entry["loc"][-1] == "levels":
+                yield f"{location}: found {_shown(entry['input'])}, expected {_LEVELS}"
             case "tuple_type":
                 yield f"{location}: found {_shown(entry['input'])}, expected a list, in brackets: [{_items(entry['input'])}]"
             case "dict_type":

@@ -256,3 +256,17 @@ def test_a_value_where_a_list_belongs_is_shown_as_a_list(tmp_path):
     assert "features.windows: found '1, 7', expected a list, in brackets: [1, 7]" in said
     assert "features.item: found 'topic', expected a list, in brackets: [\"topic\"]" in said
     assert "features.signals: found 5, expected a list, in brackets: [5]" in said
+
+
+def test_a_number_of_levels_is_not_shown_as_a_list_of_one(tmp_path):
+    """A list of one level is refused: the advice must be one that can be followed."""
+    (tmp_path / "a.toml").write_text(
+        'name = "a"\n[source]\nkind = "world"\n[split]\ntrain = ["2024-01-03", "2024-01-04"]\n'
+        '[[objective]]\nname = "stars"\nkind = "ordinal"\nlabel = "stars"\nlevels = 5\n'
+    )
+    with pytest.raises(ConfigError) as raised:
+        config.load(tmp_path / "a.toml")
+    assert "objective.stars.levels: found 5, expected every number that the label may be, ascending, in brackets, such as [1, " in str(
+        raised.value
+    )
+    assert "[5]" not in str(raised.value)
