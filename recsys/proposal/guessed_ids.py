@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from recsys.proposal.column_facts import ColumnFacts
-from recsys.proposal.role_names import ACTION, COUNTER, IMPRESSION, ITEM, REQUEST, USER, is_called, says_outcome
+from recsys.proposal.role_names import ACTION, CONTEXT, COUNTER, IMPRESSION, ITEM, REQUEST, SESSION, USER, is_called, says_outcome
 
 _FEWEST_NAMED = 10  # different values of an id by its name
 _FINE = 50  # rows per different time, above which times are days or hours, and say nothing of lists
@@ -37,6 +37,18 @@ def guessed_id(
     if not ids and few is not None and few.distinct == 1 and pattern == USER:  # a log of one person; of one item nothing can be ranked
         return few, True
     return min(ids, key=lambda column: _is_of_one_moment(column, times), default=None), False
+
+
+def session_for_user(columns: Sequence[ColumnFacts], user: ColumnFacts | None) -> ColumnFacts | None:
+    """Return the session that stands for the user of a log that names none; None where there is no such session.
+
+    Call it where no name tells the user. `user` is the one by its values: he is none where a session has several of him, or where he is
+    called like the context of a visit, such as its city.
+    """
+    sessions = [column for column in columns if is_called(column, SESSION) and column is not user and _may_be_id(column)]
+    if user is None or set(user.words.split("_")) & CONTEXT:
+        return next(iter(sessions), None)
+    return next((column for column in sessions if not _parts_a_user(column, user)), None)
 
 
 def _counts_or_measures(column: ColumnFacts) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
-from recsys.proposal.guessed_ids import guessed_id, guessed_request, ranked_item
+from recsys.proposal.guessed_ids import guessed_id, guessed_request, ranked_item, session_for_user
 from recsys.proposal.guessed_time import time_columns, time_of_impression, times_of_actions, unsure_of
 from recsys.proposal.outcome_words import is_outcome
 from recsys.proposal.role_names import (
@@ -83,6 +83,8 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
     left = [column for column in columns if column not in known.values()]
     ids = [column for column in left if column not in times or is_called(column, rf"{USER}|{ITEM}")]
     user, by_user = (known[schema.USER_ID], True) if schema.USER_ID in known else guessed_id(ids, USER, others=ITEM, times=times)
+    session = None if by_user else session_for_user(ids, user)
+    user = user if session is None else session
     ids = [column for column in ids if column is not user]
     item, by_item = (known[schema.ITEM_ID], True) if schema.ITEM_ID in known else guessed_id(ids, ITEM, others=USER, times=times)
     if user is None or item is None:
@@ -99,6 +101,8 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
     for role, column, is_named in (("user_id", user, by_user), ("item_id", item, by_item)):
         if not is_named:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
+    if session is not None:
+        roles.unsure["user_id"] = f"no column names the user, so each {session.name} stands for one: nothing is known of earlier ones"
     roles.unsure |= {"item_id": why} if why is not None else {}
     if schema.TIMESTAMP not in known and time.is_constant_within(item):
         roles.unsure["timestamp"] = f"{time.name} is the same in all rows of each {item.name}, as when it was published"

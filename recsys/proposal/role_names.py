@@ -12,8 +12,9 @@ USER = (
 )
 ITEM = (
     r"(.*_)?(item|vid|video|movie|film|article|news|product|prod|sku|asin|ad|post|clip|doc|document|content|song|track|goods|business|book"
-    rf"|game|listing|offer|hotel|recipe|photo){_ID}"
+    rf"|game|listing|offer|hotel|recipe|photo){_ID}|aid"
 )
+SESSION = r"(.*_)?(session|visit)(_?(id|key|no|hash))?"
 IMPRESSION = r"(.*_)?(impression|impr|imp)_?(id|key|no)"
 REQUEST = rf"(.*_)?(request|req|session|page_?view|slate|query|search|srch|impression_list)(_?(id|key|no))?|{IMPRESSION}"
 POSITION = r"(.*_)?(position|pos|rank|slot|place)"

@@ -177,3 +177,33 @@ def test_an_id_of_one_value_is_no_user_beside_one_of_many(tmp_path: Path) -> Non
     tables, text = proposed(tmp_path, feed)
     assert tables["source"]["columns"]["user_id"] == "who"
     assert "unsure: guessed from the values of who" in text
+
+
+# --- Sessions without a user --------------------------------------------------------------------------------------
+def _visits() -> pd.DataFrame:
+    """As OTTO published them: a session has several articles, and an article comes in many sessions."""
+    feed = small_feed().rename(columns={"user_id": "session", "item_id": "aid"})
+    return feed.assign(aid=feed["aid"] * 7 + 1_000)
+
+
+def test_without_a_user_a_session_stands_for_one(tmp_path: Path) -> None:
+    visits = _visits().assign(aid=lambda rows: rows["aid"] % 24)  # most carts follow a click
+    visits["type"] = np.random.default_rng(4).choice(["clicks", "carts", "orders"], len(visits), p=[0.8, 0.1, 0.1])
+    tables, text = proposed(tmp_path, visits.drop(columns="click"))
+    assert tables["source"]["columns"] == {"user_id": "session", "item_id": "aid", "timestamp": "ts", "action": "type"}
+    assert "# unsure: no column names the user, so each session stands for one" in text
+
+
+@pytest.mark.parametrize("name", ["city", "colour"])
+def test_of_a_visit_what_is_no_user_makes_the_session_none_the_less_one(name: str, tmp_path: Path) -> None:
+    """A city is that of each visit, and a colour is another one in each row of it."""
+    visits = _visits().rename(columns={"aid": "item_id"})
+    said = visits["session"] % 30 if name == "city" else np.random.default_rng(6).integers(0, 30, len(visits))
+    tables, _ = proposed(tmp_path, visits.assign(**{name: said}))
+    assert tables["source"]["columns"] == {"user_id": "session", "item_id": "item_id", "timestamp": "ts"}
+
+
+def test_a_cookie_with_several_sessions_is_the_user(tmp_path: Path) -> None:
+    visits = _visits().rename(columns={"aid": "item_id"})
+    tables, _ = proposed(tmp_path, visits.assign(cookie=visits["session"] % 50))
+    assert tables["source"]["columns"]["user_id"] == "cookie"
