@@ -20,10 +20,11 @@ from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, far_days, torn_day
 from recsys.proposal.days_seen import allow_rows_without_time, rows_by_day
 from recsys.proposal.draft import Proposal, pipeline_name
+from recsys.proposal.feature_tables import add_features
 from recsys.proposal.guessed_roles import Roles, guess_roles, is_log
 from recsys.proposal.guessed_time import is_called_clock
 from recsys.proposal.known_layouts import raise_where_known
-from recsys.proposal.learning_tables import add_features, add_objectives, note_objectives
+from recsys.proposal.objective_tables import add_objectives, note_objectives
 from recsys.proposal.passed_over import passed_over
 from recsys.proposal.row_lists import raise_where_lists_were_shown, raise_where_rows_are_lists
 from recsys.proposal.side_tables import SideTable, item_by_file, side_table
