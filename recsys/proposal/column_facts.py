@@ -183,8 +183,10 @@ class ColumnFacts:
                 return separator
         return None
 
-    def is_constant_within(self, key: "ColumnFacts") -> bool:
+    def is_constant_within(self, key: "ColumnFacts", *, most_differing: float = 1 - _MOSTLY) -> bool:
         """Return whether each value of `key` nearly always has one value of this column, as a property of it has, and not by chance.
+
+        `most_differing` is the largest share of the values of `key` that come again and have several.
 
         Of a rare answer, most items of a few rows have one value, too: as many as if the values had been dealt out at random.
         """
@@ -193,7 +195,7 @@ class ColumnFacts:
         of_key = both.groupby("key")["value"].agg(["size", "nunique"])
         often = of_key[of_key["size"] > 1]
         differing = (often["nunique"] > 1).sum()
-        if len(often) < 5 or differing > (1 - _MOSTLY) * len(often):
+        if len(often) < 5 or differing > most_differing * len(often):
             return False
         shares = both["value"].value_counts(normalize=True).to_numpy()
         sizes, keys = np.unique(often["size"].to_numpy(), return_counts=True)

@@ -22,7 +22,7 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], l
     """Propose [features]. `log` are the names of all columns of the log."""
     of = {side.role: side for side in sides}
     user, item = (list(of[role].features) if role in of else [] for role in ("users", "items"))
-    context = roles.context
+    context = [*roles.context, *roles.lengths]
     signals = [*roles.labels, *roles.counts, *learned_shares(roles), *roles.durations, *([roles.rating] if roles.rating else [])]
     expressions = _expressions(signals, [*log, *(name for side in sides for name in side.names)])
     names = {column.name: name for name, (column, _) in expressions.items()}

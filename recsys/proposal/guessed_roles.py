@@ -11,6 +11,7 @@ from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
 from recsys.proposal.guessed_ids import guessed_id, guessed_request, ranked_item, session_for_user
 from recsys.proposal.guessed_time import time_columns, time_of_impression, times_of_actions, unsure_of
+from recsys.proposal.item_length import is_item_length
 from recsys.proposal.outcome_words import is_outcome
 from recsys.proposal.role_names import (
     ACTION,
@@ -59,6 +60,7 @@ class Roles:
     acted: list[ColumnFacts] = field(default_factory=list)  # times of what the user did, empty where that was not done
     other_times: list[ColumnFacts] = field(default_factory=list)
     context: list[ColumnFacts] = field(default_factory=list)
+    lengths: list[ColumnFacts] = field(default_factory=list)  # of items
     rest: list[ColumnFacts] = field(default_factory=list)
     alike: list[ColumnFacts] = field(default_factory=list)  # names that differ by case alone: no feature, label or other role
     unsure: dict[str, str] = field(default_factory=dict)  # role → why
@@ -164,6 +166,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
     if roles.labels and not told:
         roles.unsure["labels"] = "the columns of two values, or of yes and nothing; their names do not say what they are"
     roles.shares = left.take(is_watched_share)
+    roles.lengths = left.take(lambda column: is_item_length(column, roles.item))
     roles.durations = left.take(lambda column: _is_duration(column, roles))
     if roles.action is None:
         rating = _rating(left.columns, roles)

@@ -10,9 +10,11 @@ from recsys.errors import data_error
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
+from recsys.proposal.item_length import is_called_length
 from recsys.proposal.label_sql import label_of, learned_shares, number, objective_name, other_outcomes, quoted
 from recsys.proposal.odd_numbers import said_of_odd_numbers
 from recsys.proposal.role_names import LIFETIME, is_regretted, is_satisfaction
+from recsys.proposal.side_tables import SideTable
 
 
 def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[str]) -> None:
@@ -46,7 +48,7 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
     proposal.tables["objective"] = found
 
 
-def note_objectives(proposal: Proposal, roles: Roles) -> None:
+def note_objectives(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -> None:
     """Write what is to be known of the objectives above them. Call it once none of them is left out any more."""
     found = proposal.tables["objective"]
     _note_chains(proposal, roles.labels)
@@ -70,6 +72,13 @@ def note_objectives(proposal: Proposal, roles: Roles) -> None:
         if place is not None and re.search(LIFETIME, column.words):
             said = f"unsure: {column.name} may be a total over many impressions, later ones too. Leave it out if so"
             proposal.note(("objective", place), said)
+    lengths = [*roles.lengths, *(column for side in sides if side.role == "items" for column in side.features if is_called_length(column))]
+    watched = next((place for place, entry in enumerate(found) if entry.get("kind") == "watch_time"), None)
+    if lengths and watched is not None:
+        said = (
+            f'method = "d2q" and duration = "{lengths[0].name}" would learn it among items of like length (docs/training.md, Watch time).'
+        )
+        proposal.note(("objective", watched), said)
     for column in roles.acted:
         place = next((place for place, entry in enumerate(found) if entry["label"] == f"{quoted(column.name)} is not null"), None)
         if place is not None:

@@ -84,7 +84,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
     add_objectives(proposal, roles, str(log.path), log.head.names)
     add_features(proposal, roles, sides, log.head.names)
-    _judge(proposal, roles, folder, str(log.path))
+    _judge(proposal, roles, sides, folder, str(log.path))
     return proposal
 
 
@@ -162,7 +162,7 @@ def _roles(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]],
 
 
 # --- Base rates, and what does not do -----------------------------------------------------------------------------
-def _judge(proposal: Proposal, roles: Roles, folder: Path, file: str) -> None:
+def _judge(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], folder: Path, file: str) -> None:
     """Write base rates above the objectives. Leave out objectives of too few labels, and features that alone tell a label."""
     pipeline = from_tables({"name": proposal.name, **proposal.tables}, folder)
     with tempfile.TemporaryDirectory(prefix="recsys-init-") as scratch:
@@ -188,7 +188,7 @@ def _judge(proposal: Proposal, roles: Roles, folder: Path, file: str) -> None:
             fix="give more of the log",
         )
     proposal.tables["objective"] = [entry for entry, _ in kept]
-    note_objectives(proposal, roles)
+    note_objectives(proposal, roles, sides)
     for place, (_, rate) in enumerate(kept):
         proposal.note(("objective", place), rate)
     if few:

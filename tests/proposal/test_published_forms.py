@@ -5,12 +5,14 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.checkup import look
 from recsys.errors import DataError
 from recsys.proposal import propose
 from tests.proposal.small_feed import proposed, small_feed
@@ -55,6 +57,54 @@ def test_a_total_by_its_name_is_doubted(name: str, tmp_path: Path) -> None:
 def test_other_times_are_no_watch_time(name: str, tmp_path: Path) -> None:
     tables, _ = proposed(tmp_path, _watched(name))
     assert [entry["name"] for entry in tables["objective"]] == ["click"]
+
+
+# --- How long an item is ------------------------------------------------------------------------------------------
+def _videos(name: str, *, differing: float = 0.0) -> pd.DataFrame:
+    """A feed with the length of each video in its rows; a share of the videos was cut anew."""
+    rng = np.random.default_rng(11)
+    feed = small_feed()
+    length = rng.integers(5, 600, 90)[feed["item_id"]] * 1_000
+    is_later = (feed["item_id"] < 90 * differing) & (feed["ts"] > pd.Timestamp("2024-01-05"))
+    watched = (feed["click"] * rng.random(len(feed)) * length).round()
+    return feed.assign(**{name: length + 7 * is_later}, watch_time_ms=watched)
+
+
+@pytest.mark.parametrize("differing", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "name", ["duration", "duration_ms", "video_duration", "videoLength", "track_length_seconds", "runtime", "running_time"]
+)
+def test_the_length_of_an_item_is_known_before(name: str, differing: float, tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, _videos(name, differing=differing))
+    assert tables["features"]["context"] == [name]
+    assert [entry["name"] for entry in tables["objective"]] == ["click", "watch_time_ms"]
+    assert f'method = "d2q" and duration = "{name}" would learn it among items of like length' in text
+    assert f"unsure: {name}" not in text
+
+
+def test_what_is_said_of_the_length_can_be_followed(tmp_path: Path) -> None:
+    text = proposed(tmp_path, _videos("duration_ms"))[1]
+    said = re.search(r'(method = "d2q") and (duration = "duration_ms")', text)
+    assert said is not None
+    label = 'label = "watch_time_ms"'
+    (tmp_path / "d2q.toml").write_text(text.replace(label, f"{label}\n{said[1]}\n{said[2]}"))
+    found = look(tmp_path / "d2q.toml")
+    assert found.error is None
+    assert tomllib.loads((tmp_path / "d2q.toml").read_text())["objective"][1]["method"] == "d2q"
+
+
+@pytest.mark.parametrize("name", ["play_duration", "visit_duration", "watch_length", "avg_duration", "view_duration_ms"])
+def test_how_long_somebody_did_something_is_no_feature_though_each_item_has_one_number(name: str, tmp_path: Path) -> None:
+    tables, _ = proposed(tmp_path, _videos(name))
+    assert "context" not in tables["features"]
+
+
+@pytest.mark.parametrize("name", ["duration", "duration_ms", "session_length", "video_duration"])
+def test_a_duration_that_differs_within_an_item_is_no_feature(name: str, tmp_path: Path) -> None:
+    feed = small_feed()
+    tables, _ = proposed(tmp_path, feed.assign(**{name: np.random.default_rng(12).integers(1, 900, len(feed))}))
+    assert "context" not in tables["features"]
+    assert [entry["name"] for entry in tables["objective"]] == (["click", "duration"] if name == "duration" else ["click"])
 
 
 # --- Times of what the user did -----------------------------------------------------------------------------------
