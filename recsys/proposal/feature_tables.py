@@ -8,7 +8,7 @@ from recsys.features import come_often
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
-from recsys.proposal.label_sql import learned_shares, number, objective_name, other_outcomes, quoted
+from recsys.proposal.label_sql import label_of, learned_shares, number, objective_name, other_outcomes, quoted
 from recsys.proposal.odd_numbers import said_of_odd_numbers
 from recsys.proposal.side_tables import SideTable, is_category
 
@@ -106,6 +106,10 @@ def _note_what_is_left_out(proposal: Proposal, roles: Roles, sides: Sequence[Sid
     learned = learned_shares(roles)
     shares = [column.name for column in roles.shares if column not in learned]
     note("Left out, because it is an outcome, known only after the impression", shares)
+    if roles.flags:
+        flags, label = ", ".join(column.name for column in roles.flags), label_of(roles.flags[0])
+        said = "Put into context what is known before the impression. What the user did is an [[objective]] with a label such as"
+        proposal.note(("features",), f"unsure: left out, because no name says whether the user did it: {flags}. {said} {label}.")
     from_zero = [column for column in roles.rest if column.is_whole and column.words.split("_")[-1] in _PLACES][:1]
     for column in from_zero:
         proposal.note(("features",), f"unsure: {column.name} may be the position, but does not count from 1. A position is no feature.")

@@ -61,6 +61,7 @@ class Roles:
     other_times: list[ColumnFacts] = field(default_factory=list)
     context: list[ColumnFacts] = field(default_factory=list)
     lengths: list[ColumnFacts] = field(default_factory=list)  # of items
+    flags: list[ColumnFacts] = field(default_factory=list)  # of yes and no, whose names do not say what they are, beside outcomes
     rest: list[ColumnFacts] = field(default_factory=list)
     alike: list[ColumnFacts] = field(default_factory=list)  # names that differ by case alone: no feature, label or other role
     unsure: dict[str, str] = field(default_factory=dict)  # role → why
@@ -153,33 +154,50 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
         roles.outcome = action
     else:
         roles.action = action
-    binary = [
-        column for column in left.columns if column.truth is not None and not any(map(column.is_constant_within, (roles.item, roles.user)))
-    ]
-    told = [column for column in binary if re.search(TOLD, column.words) or re.match(f"= '{_SAYS_TOLD}", column.truth or "")]
+    _outcomes(roles, left)
+    left.take(lambda column: column.name.lower() in schema.OF_THE_MOMENT)  # ours stand for them
+    roles.context = left.take(_is_context)
+    roles.flags = left.take(lambda column: _is_flag(column, roles) and not is_called(column, RELATION))
+    roles.rest = left.columns
+
+
+def _outcomes(roles: Roles, left: _Left) -> None:
+    """Find what the user did: what names say; without it counts, without these columns of two values, and without these stars."""
+    flags = [column for column in left.columns if column.truth is not None and not _is_property(column, roles)]
+    told = [column for column in flags if re.search(TOLD, column.words) or re.match(f"= '{_SAYS_TOLD}", column.truth or "")]
     told = [column for column in told if not is_called(column, RELATION)]
     if roles.action is None:
         roles.acted = times_of_actions(roles.other_times, roles.user, roles.item, told)
         roles.other_times = [column for column in roles.other_times if column not in roles.acted]
-    binary = [] if roles.acted else [column for column in binary if not column.is_one_or_two]  # without a name, codes of anything
-    roles.labels = left.take(lambda column: column in (told or binary))
-    if roles.labels and not told:
-        roles.unsure["labels"] = "the columns of two values, or of yes and nothing; their names do not say what they are"
+    roles.labels = left.take(lambda column: column in told)
     roles.shares = left.take(is_watched_share)
     roles.lengths = left.take(lambda column: is_item_length(column, roles.item))
     roles.durations = left.take(lambda column: _is_duration(column, roles))
     if roles.action is None:
-        rating = _rating(left.columns, roles)
-        roles.rating = left.take_one(lambda column: column is rating)
-    if (
-        roles.action is None
-        and roles.rating is None
-        and not (roles.labels or roles.acted or roles.outcome or roles.shares or roles.durations)
-    ):
-        roles.counts = left.take(lambda column: _is_count(column) and not column.is_constant_within(roles.item))
-    left.take(lambda column: column.name.lower() in schema.OF_THE_MOMENT)  # ours stand for them
-    roles.context = left.take(_is_context)
-    roles.rest = left.columns
+        roles.rating = left.take_one(lambda column: column is _rating(left.columns, roles))
+    if roles.action or roles.outcome or roles.labels or roles.acted or roles.durations or roles.rating:
+        return
+    if any(not column.is_constant_within(roles.item) for column in roles.shares):
+        return
+    roles.counts = left.take(lambda column: _is_count(column) and not column.is_constant_within(roles.item))
+    if roles.counts:
+        return
+    roles.labels = left.take(lambda column: _is_flag(column, roles))
+    if roles.labels:
+        roles.unsure["labels"] = "the columns of two values, or of yes and nothing; their names do not say what they are"
+        return
+    roles.rating = left.take_one(lambda column: re.fullmatch(r"column_\d+", column.name) is not None and _are_stars(column))
+    if roles.rating is not None:
+        roles.unsure["rating"] = f"{roles.rating.name} holds numbers from 1 to 5, as ratings do"
+
+
+def _is_flag(column: ColumnFacts, roles: Roles) -> bool:
+    """Return whether a column says yes or no of a row; not of its item or user. 1 and 2 are codes of anything, without a name."""
+    return column.truth is not None and not column.is_one_or_two and not _is_property(column, roles)
+
+
+def _is_property(column: ColumnFacts, roles: Roles) -> bool:
+    return any(map(column.is_constant_within, (roles.item, roles.user)))
 
 
 def _is_count(column: ColumnFacts) -> bool:
@@ -230,30 +248,25 @@ def _is_duration(column: ColumnFacts, roles: Roles) -> bool:
 
 
 def _rating(columns: Sequence[ColumnFacts], roles: Roles) -> ColumnFacts | None:
-    """Return a column of ratings by its name; without any name, and where no label was found, one of stars, from 0.5 or 1 to 5.
+    """Return a column of ratings by its name.
 
     Beside labels a property of the item or the user, such as the stars of a hotel, is none; nor is a score, which may be that of a ranker.
     """
-
-    def may_be(column: ColumnFacts) -> bool:
-        numbers = column.numbers
-        return numbers is not None and column.distinct in _LEVELS and numbers.min() >= 0 and numbers.max() <= 100
-
-    named = [column for column in columns if is_called(column, RATING) and may_be(column)]
+    named = [column for column in columns if is_called(column, RATING) and _has_levels(column)]
     if roles.labels or roles.acted:
-        stars = [column for column in named if is_called(column, STARS)]
-        return next((column for column in stars if not any(map(column.is_constant_within, (roles.item, roles.user)))), None)
-    if named:
-        return named[0]
-    unnamed = [column for column in columns if re.fullmatch(r"column_\d+", column.name) and may_be(column) and _are_stars(column)]
-    if unnamed:
-        roles.unsure["rating"] = f"{unnamed[0].name} holds numbers from 1 to 5, as ratings do"
-        return unnamed[0]
-    return None
+        return next((column for column in named if is_called(column, STARS) and not _is_property(column, roles)), None)
+    return next(iter(named), None)
+
+
+def _has_levels(column: ColumnFacts) -> bool:
+    numbers = column.numbers
+    return numbers is not None and column.distinct in _LEVELS and numbers.min() >= 0 and numbers.max() <= 100
 
 
 def _are_stars(column: ColumnFacts) -> bool:
-    assert column.numbers is not None
+    """Return whether the values are stars, from 0.5 or 1 to 5."""
+    if column.numbers is None or not _has_levels(column):
+        return False
     return column.numbers.max() == 5 and column.numbers.min() in (0.5, 1) and bool((column.numbers * 2 % 1 == 0).all())
 
 

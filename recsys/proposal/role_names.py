@@ -29,11 +29,11 @@ ACTIONS = (
     rf"{_VIEWS}|clicks?|.*cart.*|buy|bought|purchased?|order(ed)?|transaction|fav(ou?rite)?|likes?|share|save|collect|wish.*|comment|play"
 )
 _ENGAGED = (
-    r"click|view|open|read|play|cart|buy|bought|order|purchase|conv|install|download|comment|profile|enter|visit|visible|watched"
+    r"click|view(?!port)|open|read(?!y|able)|play(?!list|able)|cart|buy|bought|order|purchase|conv|install|download|comment|profile|enter|visit|visible|watched"
     r"|started|finished|completed|clk|book(ed|ing)|repl(y|ied)"
 )
 _SATISFIED = (
-    r"like|love|heart|fav|follow|save|share|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb|wish"
+    r"like(?!ly|lihood)|love|heart|fav|follow|save|share(?!able)|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb(?!nail)|wish"
     r"|bookmark|add(ed)?_to_(?!cart|basket|bag)|retweet|repost"
 )
 _REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"

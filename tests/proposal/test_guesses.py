@@ -1,5 +1,6 @@
 """The single guesses: times, headers, lists in cells, splits; and the text that they end in."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from recsys.proposal import propose
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, far_days, torn_day
 from recsys.proposal.guessed_roles import guess_roles
-from recsys.proposal.role_names import is_regretted, is_satisfaction
+from recsys.proposal.role_names import TOLD, is_regretted, is_satisfaction
 from recsys.proposal.toml_text import toml_text
 from recsys.sources import read_unknown
 from tests.proposal.small_feed import proposed, small_feed
@@ -213,6 +214,16 @@ def test_days_of_few_rows_far_from_all_others(days: dict[str, int], far: list[st
 )
 def test_groups_go_by_whole_words(name: str, is_so: bool) -> None:
     assert is_satisfaction(name) == is_so
+
+
+@pytest.mark.parametrize(
+    ("name", "is_so"),
+    [("has_thumbnail", False), ("thumbs_up", True), ("from_playlist", False), ("is_played", True), ("is_shareable", False),
+     ("shared", True), ("likely_new", False), ("liked", True), ("in_viewport", False), ("viewed", True), ("is_ready", False),
+     ("is_read", True)],
+)  # fmt: skip
+def test_a_word_that_goes_on_as_another_one_says_nothing(name: str, is_so: bool) -> None:
+    assert (re.search(TOLD, name) is not None) == is_so
 
 
 @pytest.mark.parametrize(

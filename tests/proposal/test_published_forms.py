@@ -107,6 +107,38 @@ def test_a_duration_that_differs_within_an_item_is_no_feature(name: str, tmp_pat
     assert [entry["name"] for entry in tables["objective"]] == (["click", "duration"] if name == "duration" else ["click"])
 
 
+# --- Yes and no of what? ------------------------------------------------------------------------------------------
+def _outcome(kind: str, feed: pd.DataFrame) -> dict[str, object]:
+    rng = np.random.default_rng(13)
+    rows = len(feed)
+    return {
+        "watch_time_ms": {"watch_time_ms": rng.integers(0, 9_000, rows)},
+        "rating": {"rating": rng.integers(1, 6, rows)},
+        "played_ratio_pct": {"played_ratio_pct": rng.integers(0, 101, rows)},
+        "action": {"action": rng.choice(["view", "buy"], rows, p=[0.9, 0.1])},
+        "clicks": {"clicks": rng.integers(0, 9, rows) * (rng.random(rows) < 0.2)},
+        "click": {"click": (rng.random(rows) < 0.3) * 1},
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["watch_time_ms", "rating", "played_ratio_pct", "action", "clicks", "click"])
+def test_yes_and_no_of_what_is_no_objective_beside_an_outcome(kind: str, tmp_path: Path) -> None:
+    feed = small_feed().drop(columns="click").assign(item_id=lambda rows: rows["item_id"] % 30)
+    rng = np.random.default_rng(14)
+    feed = feed.assign(**_outcome(kind, feed), is_organic=rng.integers(0, 2, len(feed)), has_thumbnail=rng.random(len(feed)) < 0.7)
+    tables, text = proposed(tmp_path, feed)
+    assert not {"organic", "has_thumbnail"} & {entry["name"] for entry in tables["objective"]}
+    assert not {"is_organic", "has_thumbnail"} & set(tables["features"]["signals"])
+    assert "# unsure: left out, because no name says whether the user did it: is_organic, has_thumbnail." in text
+    assert "an [[objective]] with a label such as is_organic = 1." in text
+
+
+def test_yes_and_no_of_what_is_an_objective_where_nothing_else_is(tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, small_feed().rename(columns={"click": "is_organic"}))
+    assert [entry["label"] for entry in tables["objective"]] == ["is_organic = 1"]
+    assert "their names do not say what they are" in text
+
+
 # --- Times of what the user did -----------------------------------------------------------------------------------
 def _tweets() -> pd.DataFrame:
     """As the challenge of 2020 gave them: a time per action, empty where it was not done, and a relation known before."""
