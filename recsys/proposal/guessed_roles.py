@@ -30,6 +30,7 @@ from recsys.proposal.role_names import (
     USER,
     is_called,
 )
+from recsys.proposal.times_or_nothing import times_or_nothing
 from recsys.proposal.told import NOTHING_TOLD, known_columns
 from recsys.proposal.watched_share import is_watched_share
 
@@ -166,8 +167,10 @@ def _outcomes(roles: Roles, left: _Left) -> None:
     flags = [column for column in left.columns if column.truth is not None and not _is_property(column, roles)]
     told = [column for column in flags if re.search(TOLD, column.words) or re.match(f"= '{_SAYS_TOLD}", column.truth or "")]
     told = [column for column in told if not is_called(column, RELATION)]
+    timed = times_or_nothing([*left.columns, *roles.other_times], roles.time)
+    roles.other_times += left.take(lambda column: column in timed)
     if roles.action is None:
-        roles.acted = times_of_actions(roles.other_times, roles.user, roles.item, told)
+        roles.acted = times_of_actions(roles.other_times, timed, roles.user, roles.item, told)
         roles.other_times = [column for column in roles.other_times if column not in roles.acted]
     roles.labels = left.take(lambda column: column in told)
     roles.shares = left.take(is_watched_share)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 
+import pandas as pd
+
 from recsys.errors import data_error
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import unique
@@ -100,16 +102,20 @@ def _from_parts(names: Sequence[str], file: str) -> str | None:
 
 
 def times_of_actions(
-    others: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, labels: Sequence[ColumnFacts]
+    others: Sequence[ColumnFacts], timed: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, labels: Sequence[ColumnFacts]
 ) -> list[ColumnFacts]:
     """Return of the other times of a log those that stand only where the user acted: by their names, and by gaps.
 
-    One that says the same as one of the labels is none.
+    `timed` are those in which a number stands for a gap. One that says the same as one of the labels is none.
     """
     named = [column for column in others if re.search(TOLD, column.words) and 0 < len(column.values) < column.rows]
-    own = [column for column in named if not any(map(column.is_constant_within, (item, user)))]
+    own = [column for column in named if not any(map(column.is_constant_within, (item, user)))] + list(timed)
     ones = [set(label.numbers.index[label.numbers == 1]) for label in labels if label.numbers is not None]
-    return [column for column in own if set(column.values.index) not in ones]
+    return [column for column in own if set(_acted_rows(column, timed)) not in ones]
+
+
+def _acted_rows(column: ColumnFacts, timed: Sequence[ColumnFacts]) -> pd.Index:
+    return column.values.index[column.numbers > 0] if column in timed and column.numbers is not None else column.values.index
 
 
 def action_of(column: ColumnFacts) -> str:

@@ -8,12 +8,18 @@ from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.guessed_roles import Roles
 from recsys.proposal.guessed_time import action_of
 from recsys.proposal.outcome_words import labels_of
+from recsys.proposal.times_or_nothing import is_time_or_nothing
 
 
 def other_outcomes(roles: Roles) -> list[tuple[str, str]]:
     """Return the name and the label of each word that says what became of an impression, and of each time at which the user acted."""
     words = [] if roles.outcome is None else list(labels_of(roles.outcome, quoted(roles.outcome.name)))
-    return [*words, *((plain(action_of(column)), f"{quoted(column.name)} is not null") for column in roles.acted)]
+    return [*words, *((plain(action_of(column)), acted_label(column)) for column in roles.acted)]
+
+
+def acted_label(column: ColumnFacts) -> str:
+    """Return the label of a time at which the user acted: that it is there, or that it is above the number that says that he did not."""
+    return f"{number(column)} > 0" if is_time_or_nothing(column) else f"{quoted(column.name)} is not null"
 
 
 def learned_shares(roles: Roles) -> list[ColumnFacts]:

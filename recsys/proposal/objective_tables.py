@@ -11,7 +11,7 @@ from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
 from recsys.proposal.item_length import is_called_length
-from recsys.proposal.label_sql import label_of, learned_shares, number, objective_name, other_outcomes, quoted
+from recsys.proposal.label_sql import acted_label, label_of, learned_shares, number, objective_name, other_outcomes, quoted
 from recsys.proposal.odd_numbers import said_of_odd_numbers
 from recsys.proposal.role_names import LIFETIME, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable
@@ -80,7 +80,11 @@ def note_objectives(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]
         )
         proposal.note(("objective", watched), said)
     for column in roles.acted:
-        place = next((place for place, entry in enumerate(found) if entry["label"] == f"{quoted(column.name)} is not null"), None)
+        place = next((place for place, entry in enumerate(found) if entry["label"] == acted_label(column)), None)
+        if place is not None and re.fullmatch(r"column_\d+", column.name):
+            proposal.note(
+                ("objective", place), f"unsure: {column.name} is taken for the time at which the user acted: it follows the row's"
+            )
         if place is not None:
             said = f"{column.name} stands only where the user acted. If that may be later than features.label_delay, raise it."
             proposal.note(("objective", place), said)

@@ -59,6 +59,53 @@ def test_other_times_are_no_watch_time(name: str, tmp_path: Path) -> None:
     assert [entry["name"] for entry in tables["objective"]] == ["click"]
 
 
+# --- Times of what the user did, or 0 -----------------------------------------------------------------------------
+def _answers(nothing: int, *, start: int = 1_704_153_600, per_second: int = 1) -> pd.DataFrame:
+    """As ZhihuRec has it: the time of the click, else a number that is none."""
+    feed = small_feed().drop(columns="click")
+    seconds = feed.pop("ts").astype("datetime64[s]").astype("int64") - 1_704_153_600 + start
+    rng = np.random.default_rng(15)
+    acted = np.where(rng.random(len(feed)) < 0.3, (seconds + rng.integers(1, 900, len(feed))) * per_second, nothing)
+    return feed.assign(time=seconds * per_second, read_time=acted)
+
+
+@pytest.mark.parametrize("nothing", [0, -1])
+@pytest.mark.parametrize(("start", "per_second"), [(1_704_153_600, 1), (1_704_153_600, 1_000), (0, 1)])
+@pytest.mark.parametrize("name", ["read_time", "click_timestamp"])
+def test_a_time_or_a_number_that_is_none_is_a_label(name: str, start: int, per_second: int, nothing: int, tmp_path: Path) -> None:
+    feed = _answers(nothing, start=start, per_second=per_second).rename(columns={"read_time": name})
+    tables, text = proposed(tmp_path, feed)
+    action = name.split("_")[0]
+    assert [(entry["name"], entry["label"]) for entry in tables["objective"]] == [(action, f"{name} > 0")]
+    assert tables["features"]["signals"] == [action]
+    assert "stands only where the user acted" in text
+    share = (feed[name] > 0).mean()
+    assert abs(float(re.search(r"1 in ([\d.]+)% of", text)[1]) / 100 - share) < 0.03
+
+
+def test_without_a_header_a_time_after_that_of_the_row_or_0_is_a_label(tmp_path: Path) -> None:
+    tables, text = proposed(tmp_path, _answers(0), header=False)
+    assert [(entry["name"], entry["label"]) for entry in tables["objective"]] == [("column_4", "column_4 > 0")]
+    assert "# unsure: column_4 is taken for the time at which the user acted: it follows the row's" in text
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_time_before_that_of_the_row_or_0_is_no_label(header: bool, tmp_path: Path) -> None:
+    """Such as the last click of the user: it is known before."""
+    feed = _answers(0)
+    feed = feed.assign(read_time=np.where(feed["read_time"] > 0, 2 * feed["time"] - feed["read_time"], 0), done=feed["user_id"] * 7 % 2)
+    feed["done"] = (np.random.default_rng(16).random(len(feed)) < 0.3).astype(int)
+    tables, _ = proposed(tmp_path, feed.rename(columns={"read_time": "last_click_time", "done": "click"}), header=header)
+    assert [entry["label"] for entry in tables["objective"]] == ["click = 1" if header else "column_5 = 1"]
+
+
+def test_a_time_or_minus_1_that_says_the_same_as_a_label_is_no_second_one(tmp_path: Path) -> None:
+    """As Criteo has it: a conversion and its time, from the log's own start."""
+    feed = _answers(-1, start=0).rename(columns={"time": "timestamp", "read_time": "conversion_timestamp"})
+    tables, _ = proposed(tmp_path, feed.assign(conversion=(feed["conversion_timestamp"] > 0).astype(int)))
+    assert [entry["label"] for entry in tables["objective"]] == ["conversion = 1"]
+
+
 # --- How long an item is ------------------------------------------------------------------------------------------
 def _videos(name: str, *, differing: float = 0.0) -> pd.DataFrame:
     """A feed with the length of each video in its rows; a share of the videos was cut anew."""
