@@ -142,6 +142,7 @@ def short(text: str, most: int = 200) -> str:
 
 
 _FOUND = 1_000  # characters of a message that come from the data
+_FIX = 20_000  # characters of what to do: it may hold a command, which is of no use when it is cut
 
 
 @dataclass(frozen=True)
@@ -166,9 +167,7 @@ def data_error(
 ) -> DataError:
     """Make the error for bad input. All have one form: FILE[:ROW] column C: found X, expected Y; n of N rows. Fix: …"""
     count = "" if bad_rows is None else f"; {bad_rows:,} of {many(rows, 'row')}" if rows is not None else f"; {many(bad_rows, 'row')}"
-    return DataError(
-        one_line(f"{place}: found {short(found, _FOUND)}, expected {short(expected, _FOUND)}{count}. Fix: {short(fix, _FOUND)}")
-    )
+    return DataError(one_line(f"{place}: found {short(found, _FOUND)}, expected {short(expected, _FOUND)}{count}. Fix: {short(fix, _FIX)}"))
 
 
 def nearest(word: str, names: Iterable[str], *, most: int = 1) -> str:

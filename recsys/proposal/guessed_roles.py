@@ -77,10 +77,17 @@ def is_log(columns: Sequence[ColumnFacts], told: Mapping[str, str] = NOTHING_TOL
     return roles.user.distinct < roles.user.rows and not any(column.distinct == column.rows > 1 for column in (roles.user, roles.item))
 
 
-def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, str] = NOTHING_TOLD) -> Roles:
+def guess_roles(
+    columns: Sequence[ColumnFacts],
+    file: str,
+    told: Mapping[str, str] = NOTHING_TOLD,
+    *,
+    without_times: Callable[[ColumnFacts], str] = lambda user: "say which it is: --column timestamp=NAME",
+) -> Roles:
     """Guess the role of each column of a log. `told` are those that need no guess: our name (of `told.TELLABLE`) → the log's.
 
-    Raise DataError where no time, user or item can be told, and where the file lacks a column that was told.
+    `without_times` says what to do about a log of such a user that has no times. Raise DataError where no time, user or item can be told,
+    and where the file lacks a column that was told.
     """
     known = known_columns(columns, file, told)
     times = time_columns(columns)
@@ -100,7 +107,8 @@ def guess_roles(columns: Sequence[ColumnFacts], file: str, told: Mapping[str, st
             fix=f"say which it is: --column {missing}_id=NAME",
         )
     item, why = (item, None) if schema.ITEM_ID in known else ranked_item([c for c in left if c not in times], user, item, ids)
-    time, others = time_of_impression(times, user, item, known.get(schema.TIMESTAMP), [column.name for column in columns], file)
+    names = [column.name for column in columns]
+    time, others = time_of_impression(times, user, item, known.get(schema.TIMESTAMP), names, file, without_times)
     roles = Roles(time, user, item, other_times=others)
     for role, column, is_named in (("user_id", user, by_user), ("item_id", item, by_item)):
         if not is_named:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from json import dumps
 from pathlib import Path
 
@@ -42,13 +42,19 @@ def time_keys(column: ColumnFacts) -> dict[str, str]:
 
 
 def time_of_impression(
-    times: Sequence[ColumnFacts], user: ColumnFacts, item: ColumnFacts, known: ColumnFacts | None, names: Sequence[str], file: str
+    times: Sequence[ColumnFacts],
+    user: ColumnFacts,
+    item: ColumnFacts,
+    known: ColumnFacts | None,
+    names: Sequence[str],
+    file: str,
+    without_times: Callable[[ColumnFacts], str],
 ) -> tuple[ColumnFacts, list[ColumnFacts]]:
     """Return the column of the moment of the impression, and the other columns of times. `names` are those of all columns.
 
     `known` is the column that need not be guessed. A time that is a property of the item or of the user is none of an impression, and one
     of an action comes after it, and is mostly empty. Of the others the finest is taken, among equally fine ones that with such a name.
-    Raise DataError where there is no time.
+    Raise DataError where there is no time: `without_times` says what to do about a log of such a user.
     """
     found = [column for column in times if column not in (user, item)]
     if known is not None:
@@ -65,9 +71,7 @@ def time_of_impression(
             file,
             found=f"no column of times among {', '.join(names)}",
             expected="one with the moment of each impression",
-            fix=_from_parts(names, file)
-            or "say which it is, --column timestamp=NAME, or write its form into source.time.format by hand; a table without times can"
-            " lie in folders of days (docs/bring-your-own-log.md, section 7)",
+            fix=_from_parts(names, file) or without_times(user),
         )
 
     def fits(column: ColumnFacts) -> tuple[bool, bool, bool, int, bool]:

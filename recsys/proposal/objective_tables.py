@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import data_error
+from recsys.proposal.advised_files import how_to_draw_items
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
@@ -15,10 +16,11 @@ from recsys.proposal.label_sql import acted_label, label_of, learned_shares, num
 from recsys.proposal.odd_numbers import said_of_odd_numbers
 from recsys.proposal.role_names import LIFETIME, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable
+from recsys.sources import UnknownFile
 
 
-def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[str]) -> None:
-    """Propose [[objective]]. `names` are those of all columns of the log, which `file` names in errors."""
+def add_objectives(proposal: Proposal, roles: Roles, log: UnknownFile) -> None:
+    """Propose [[objective]]. Raise DataError where no column tells what the user did."""
     found: list[dict[str, Any]] = []
     for entry in proposal.tables["source"].get("feedback", ()):
         found.append(_binary(entry["name"], f"{quoted(entry['name'])} is not null"))
@@ -38,10 +40,10 @@ def add_objectives(proposal: Proposal, roles: Roles, file: str, names: Sequence[
         found.append(_binary(objective_name(column), f"{number(column)} > 0"))
     if not found:
         raise data_error(
-            file,
-            found=f"no column that tells what the user did{_alike_ones(roles)} among {', '.join(names)}",
+            str(log.path),
+            found=f"no column that tells what the user did{_alike_ones(roles)} among {', '.join(log.head.names)}",
             expected="0 and 1, yes and no, yes and nothing, a count, a watch time, a watched share, a rating, or actions, in a column",
-            fix=said_of_odd_numbers(roles.rest) or "add it, or write the TOML by hand (docs/bring-your-own-log.md)",
+            fix=said_of_odd_numbers(roles.rest) or how_to_draw_items(log, roles),
         )
     for place, entry in enumerate(found):
         entry["name"] = unique(entry["name"], [other["name"] for other in found[:place]])

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from recsys.checkup import bounded_mean, leaks
 from recsys.config import from_tables
 from recsys.errors import DataError, data_error, many
 from recsys.features import Preview
+from recsys.proposal.advised_files import how_to_make_days
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.day_split import day_split, far_days, torn_day
 from recsys.proposal.days_seen import allow_rows_without_time, rows_by_day
@@ -82,7 +84,7 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
         proposal.note(("split",), f"Left out: {torn}, which has {many(rows[torn], 'row')} and seems to end early.")
     proposal.tables["split"] = day_split({day: count for day, count in rows.items() if day != torn}, str(log.path))
     proposal.note(("split",), "The last days are the test, those before them validation. Earlier days than train only feed the features.")
-    add_objectives(proposal, roles, str(log.path), log.head.names)
+    add_objectives(proposal, roles, log)
     add_features(proposal, roles, sides, log.head.names)
     _judge(proposal, roles, sides, folder, str(log.path))
     return proposal
@@ -152,7 +154,7 @@ def _log_of(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]]
 def _roles(files: Sequence[UnknownFile], facts: Sequence[Sequence[ColumnFacts]], place: int, told: Mapping[str, str]) -> Roles:
     """Guess the roles of the log's columns. Where a file names the items by another column of the log than the guessed one, that is it."""
     log, name = facts[place], str(files[place].path)
-    roles = guess_roles(log, name, told)
+    roles = guess_roles(log, name, told, without_times=partial(how_to_make_days, files[place]))
     others = [facts[number] for number, file in enumerate(files) if number != place and file.written.header]
     if schema.ITEM_ID in told or (item := item_by_file(roles, log, others)) is None:
         return roles

@@ -29,7 +29,7 @@ ACTIONS = (
     rf"{_VIEWS}|clicks?|.*cart.*|buy|bought|purchased?|order(ed)?|transaction|fav(ou?rite)?|likes?|share|save|collect|wish.*|comment|play"
 )
 _ENGAGED = (
-    r"click|view(?!port)|open|read(?!y|able)|play(?!list|able)|cart|buy|bought|order|purchase|conv|install|download|comment|profile|enter|visit|visible|watched"
+    r"click|chosen|view(?!port)|open|read(?!y|able)|play(?!list|able)|cart|buy|bought|order|purchase|conv|install|download|comment|profile|enter|visit|visible|watched"
     r"|started|finished|completed|clk|book(ed|ing)|repl(y|ied)"
 )
 _SATISFIED = (

@@ -322,3 +322,64 @@ def test_odd_numbers_are_told_how_to_be_written(name: str, form: str, how: str, 
     feed.drop(columns="click").to_csv(tmp_path / "feed.csv", index=False)
     with pytest.raises(DataError, match=re.escape(f"Fix: {words}")):
         propose([tmp_path / "feed.csv"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "how"),
+    [
+        ("plays.tsv", "%Y-%m-%dT%H:%M:%SZ", {"sep": "\t", "header": False}),
+        ("plays.csv", "%d.%m.%Y %H:%M", {}),
+        ("plays.csv", "%s", {}),
+        ("plays.parquet", None, {}),
+    ],
+)
+def test_a_log_of_what_was_chosen_alone_is_told_how_to_draw_items(name: str, form: str | None, how: dict, tmp_path: Path) -> None:
+    plays = small_feed().drop(columns="click").assign(user_id=lambda rows: "u" + rows["user_id"].astype(str).str.zfill(6))
+    times = plays["ts"].dt.floor("min")
+    plays["ts"] = times.astype("datetime64[s]").astype("int64") if form == "%s" else times.dt.strftime(form) if form else times
+    path = tmp_path / name
+    plays.to_parquet(path, index=False) if form is None else plays.to_csv(path, **{"index": False, **how})
+    with pytest.raises(DataError, match="the log lacks what was shown and not chosen") as error:
+        propose([path], tmp_path)
+    _run_advice(str(error.value))
+    drawn = pd.read_csv(tmp_path / "plays-drawn.csv", dtype={"user_id": str})
+    chosen, others = drawn[drawn["chosen"] == 1], drawn[drawn["chosen"] == 0]
+    assert sorted(chosen["user_id"] + " " + chosen["item_id"].astype(str)) == sorted(plays["user_id"] + " " + plays["item_id"].astype(str))
+    assert 3 * len(chosen) < len(others) <= 4 * len(chosen)
+    of_list = others.merge(chosen, on="request_id", suffixes=("", "_chosen"))
+    assert (of_list["item_id"] != of_list["item_id_chosen"]).all()
+    assert ((of_list["user_id"] == of_list["user_id_chosen"]) & (of_list["timestamp"] == of_list["timestamp_chosen"])).all()
+    first = chosen.drop_duplicates("item_id").set_index("item_id")["request_id"]  # lists are numbered in the order of time
+    assert (others["item_id"].map(first) < others["request_id"]).all()
+    assert (
+        chosen.sort_values("request_id")["timestamp"].pipe(pd.to_datetime, format=form if form not in (None, "%s") else None).diff()[1:]
+        >= pd.Timedelta(0)
+    ).all()
+    proposal = propose([tmp_path / "plays-drawn.csv"], tmp_path)
+    assert [entry["label"] for entry in proposal.tables["objective"]] == ["chosen = 1"]
+    assert proposal.tables["source"]["columns"]["request_id"] == "request_id"
+    (tmp_path / "own.toml").write_text(proposal.text)
+    assert look(tmp_path / "own.toml").error is None
+
+
+@pytest.mark.parametrize(("name", "by_user"), [("feed.csv", False), ("feed.csv", True), ("feed.parquet", True)])
+def test_a_log_without_times_is_told_how_to_be_parted_into_days(name: str, by_user: bool, tmp_path: Path) -> None:
+    feed = small_feed().drop(columns="ts").reset_index(names="row")
+    feed = feed.sort_values(["user_id", "row"]) if by_user else feed
+    rows = feed.drop(columns="row").assign(watched=feed["row"] + 0.5)
+    rows.to_csv(tmp_path / name, index=False) if name.endswith("csv") else rows.to_parquet(tmp_path / name, index=False)
+    with pytest.raises(DataError, match="write folders of days") as error:
+        propose([tmp_path / name], tmp_path)
+    _run_advice(str(error.value))
+    parts = [pd.read_csv(path).assign(day=path.parent.name) for path in sorted((tmp_path / "feed-days").rglob("*.csv"))]
+    found = pd.concat(parts).sort_values("day", kind="stable")
+    assert found["day"].nunique() == 10
+    assert sorted(found["watched"]) == sorted(rows["watched"])
+    groups = [of_user for _, of_user in found.groupby("user_id")] if by_user else [found]
+    for group in groups:
+        latest = group.groupby("day")["watched"].agg(["min", "max"])
+        assert (latest["min"].iloc[1:].to_numpy() > latest["max"].iloc[:-1].to_numpy()).all()
+    proposal = propose([tmp_path / "feed-days"], tmp_path)
+    (tmp_path / "own.toml").write_text(proposal.text)
+    assert look(tmp_path / "own.toml").error is None
+    assert proposal.tables["source"]["columns"]["timestamp"] == "date"
