@@ -81,6 +81,19 @@ def test_a_slice_of_many_values_gives_numbers_for_the_most_frequent_and_for_all_
     assert one(rows, objective="like", metric="log_loss", slice="size", slice_value=None)["n"] == 5
 
 
+@pytest.mark.parametrize("more", [0, 1, 3])
+def test_a_value_with_the_name_of_the_others_is_one_of_them(more: int) -> None:
+    """The most frequent value is called so: beside as many others as have numbers of their own less one, as many, and two more."""
+    values = np.array([OTHERS] * 90 + [f"value {at}" for at in range(MOST_VALUES - 1 + more) for _ in range(2)])
+    given = pd.DataFrame({"event_id": np.arange(len(values)), "user_id": np.arange(len(values)), "timestamp": 0, "slice.size": values})
+    rng = np.random.default_rng(6)
+    rows = frame(given.assign(**{"label.like": rng.integers(0, 2, len(values)) * 1.0, "pred.like": rng.random(len(values))}), [LIKE])
+    found = rows[(rows["slice"] == "size") & (rows["metric"] == "log_loss")].set_index("slice_value")["n"]
+    assert found.index.is_unique
+    assert found[OTHERS] == 90 + 2 * max(0, more - 1)
+    assert found.sum() == len(values)
+
+
 def test_slices_can_be_chosen_and_one_day_needs_no_row_of_its_own(predictions):
     rows = frame(predictions.assign(day="2022-05-01"), BOTH, slices=())
     assert set(rows["slice"]) == {"all"}

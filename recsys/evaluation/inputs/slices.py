@@ -56,10 +56,13 @@ def cells(impressions: Impressions, at_N: IntArray) -> Iterator[Cell]:
 
 
 def _most_frequent(parts: list[tuple[str, IntArray]]) -> list[tuple[str, IntArray]]:
-    """Return the MOST_VALUES largest parts in their order, of equally large ones the first, and one more part of all other rows."""
+    """Return the MOST_VALUES largest parts in their order, of equally large ones the first, and one more part of all other rows.
+
+    A value that is itself written as OTHERS is then one of the others, so that no two parts have one name.
+    """
     if len(parts) <= MOST_VALUES:
         return parts
-    largest_first = sorted(range(len(parts)), key=lambda at: -len(parts[at][1]))
+    largest_first = sorted(range(len(parts)), key=lambda at: (parts[at][0] == OTHERS, -len(parts[at][1])))
     others_N = np.sort(np.concatenate([parts[at][1] for at in largest_first[MOST_VALUES:]]))
     return [parts[at] for at in sorted(largest_first[:MOST_VALUES])] + [(OTHERS, others_N)]
 
