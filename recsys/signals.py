@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM as a request that is honoured where the work is whole."""
 
+import atexit
 import contextlib
 import signal
 import threading
@@ -84,6 +85,20 @@ def is_interruption(error: BaseException) -> bool:
 def interrupt_on_sigterm() -> None:
     """Make SIGTERM, which a scheduler sends before it kills, act as Ctrl-C in this process."""
     signal.signal(signal.SIGTERM, _interrupt)
+
+
+def end_undisturbed() -> None:
+    """Let no SIGINT or SIGTERM change the exit code of a process whose work is done, once its threads have ended.
+
+    Python gives them their default meaning before it takes its modules down. That takes half a second with all libraries, and a signal
+    that came then killed the process without a word.
+    """
+    atexit.register(_ignore)
+
+
+def _ignore() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -282,6 +282,29 @@ def test_an_interruption_during_the_imports_ends_as_a_later_one_does(number: sig
     assert not done.stdout
 
 
+AT_THE_END = """
+import os, signal, sys
+class Sender:
+    def __init__(self):
+        self.kill, self.process, self.number = os.kill, os.getpid(), int(sys.argv.pop(1))
+    def __del__(self):
+        self.kill(self.process, self.number)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sender = Sender()
+from recsys.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("verb", "code"), [("--version", 0), ("fly", EXIT_CONFIG)])
+def test_a_signal_while_python_takes_its_modules_down_changes_no_exit_code(number: signal.Signals, verb: str, code: int) -> None:
+    """The object is removed with its module, when Python has given the signals back their default meaning."""
+    done = subprocess.run([sys.executable, "-c", AT_THE_END, str(int(number)), verb], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "interrupted" not in done.stderr
+
+
 def test_every_stage_is_a_verb() -> None:
     assert set(STAGES) <= set(VERBS)
 

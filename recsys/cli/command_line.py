@@ -18,7 +18,7 @@ from recsys.cli.app import app
 from recsys.config import of_a_word
 from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line, system_error
 from recsys.progress import line_of, log_as, logs_as_json
-from recsys.signals import interrupt_on_sigterm
+from recsys.signals import end_undisturbed, interrupt_on_sigterm
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps its click
 
@@ -70,6 +70,7 @@ def main(*, interrupted: bool = False) -> None:
     if code == EXIT_INTERRUPTED:
         # Where the signal came while a library ran Python text from C, Python would end by SIGINT, whatever the code given to sys.exit.
         os._exit(code)
+    end_undisturbed()
     sys.exit(code)
 
 
