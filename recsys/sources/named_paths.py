@@ -38,7 +38,7 @@ def paths_of(pattern: Path) -> list[Path]:
     found = [root / name for name in glob.glob(wanted, root_dir=root, recursive=True) if not _is_hidden(Path(name), wanted)]
     paths = [path for path in map(_unbroken, found) if path.is_file()]
     if not paths and found:
-        raise _folders_alone(pattern, sorted(found))
+        raise _no_file_among(pattern, sorted(found))
     if not paths:
         beside = sorted(path.name for path in pattern.parent.iterdir()) if pattern.parent.is_dir() else []
         of_days = f"files with a day such as 2024-01-31 in the place of {DAY}"
@@ -125,7 +125,10 @@ def _is_hidden(found: Path, wanted: str) -> bool:
     return bool(names) and (names != [found.name] or suffix_of(found) is None)
 
 
-def _folders_alone(pattern: Path, folders: Sequence[Path]) -> DataError:
+def _no_file_among(pattern: Path, found: Sequence[Path]) -> DataError:
+    folders = [path for path in found if path.is_dir()]
+    if not folders:  # such as /dev/stdin behind a pipe: files are read more than once
+        return data_error(str(found[0]), found="a pipe or a device", expected="a file", fix="write what comes through it into a file")
     suffixes = (suffix_of(path) for folder in folders for path in _walk(folder))
     suffix = next((suffix for suffix in suffixes if suffix is not None), ".parquet")
     return data_error(

@@ -51,6 +51,14 @@ def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path, monkeypatc
         resolve([tmp_path])
 
 
+@pytest.mark.parametrize("name", ["pipe", "pi*"])
+def test_a_pipe_is_told_from_a_folder(tmp_path: Path, name: str) -> None:
+    """As /dev/stdin is, or <(zcat log.csv.gz)."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe: found a pipe or a device, expected a file\. Fix: write what comes through it into a file$"):
+        resolve([tmp_path / name])
+
+
 def test_quarantine_tells_files_of_one_name_apart(tmp_path: Path, ingest: Callable) -> None:
     for day in ("day=1", "day=2"):
         (tmp_path / "logs" / day).mkdir(parents=True)
