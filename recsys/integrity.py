@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from recsys import artifacts, registry, walk
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, many
 from recsys.jobs import require_own
 from recsys.stages import STAGES, Job, baseline_kinds, baseline_run, learned_states
-from recsys.workspace import JOURNALS, PREDICTED, RAW, day_folder, days_in
+from recsys.workspace import JOURNALS, MODELS, PREDICTED, RAW, REGISTRY, day_folder, days_in
 
 
 def verify(job: Job) -> None:
@@ -21,6 +21,10 @@ def verify(job: Job) -> None:
         fix = f"Fix: {how}, or delete what is named and run again"
         raise ArtifactError("\n".join([*(_said(job, target, what) for target, what in damaged.items()), fix]))
     job.console.say(f"verify: {files:,} files in {job.folder} are as they were written")
+    others = [path.relative_to(job.folder) for path in artifacts.unnamed(job.folder) if path != job.folder / MODELS / REGISTRY]
+    if others:
+        what = f"{many(len(others), 'file')} that no manifest names, such as {others[0]}"
+        job.console.say(f"verify: not compared: {what}. Where a stage wrote it, `recsys run` makes it again when it is needed")
 
 
 def repair(job: Job) -> None:

@@ -17,6 +17,7 @@ from recsys.artifacts.read import (
     read_table,
     require_manifest,
     targets,
+    unnamed,
     verify,
 )
 from recsys.artifacts.write import GROUP_ROWS, Origin, Output, copy, copy_file, drafted, remove, replace_text, unseal, write_file, writing
@@ -47,6 +48,7 @@ __all__ = [
     "replace_text",
     "require_manifest",
     "targets",
+    "unnamed",
     "unseal",
     "verify",
     "versions",

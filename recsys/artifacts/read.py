@@ -68,15 +68,30 @@ def _checked_files(path: Path) -> list[Path]:
 
 
 def targets(folder: Path) -> list[Path]:
-    """Return all artifacts under a folder, in the order of their manifests' paths. What is hidden is being written, or was replaced."""
-    places = []
-    for place, folders, files in os.walk(folder, onerror=_unless_it_is_gone):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        places += [Path(place) / name for name in files if name.startswith("_manifest") and name.endswith(".json")]
+    """Return all artifacts under a folder, in the order of their manifests' paths."""
+    places = sorted(path for path in _files(folder) if _is_manifest(path))
     return [
         place.parent if place.name == MANIFEST else place.with_name(place.name.removeprefix("_manifest.").removesuffix(".json"))
-        for place in sorted(places)
+        for place in places
     ]
+
+
+def unnamed(folder: Path) -> list[Path]:
+    """Return the files under a folder that no manifest names, in order: nobody can tell whether they are whole."""
+    found = {target: manifest(target) for target in targets(folder)}
+    named = {_folder(target) / name for target, its in found.items() if its is not None for name in its.files}
+    return sorted(path for path in _files(folder) if not _is_manifest(path) and path not in named)
+
+
+def _is_manifest(path: Path) -> bool:
+    return path.name.startswith("_manifest") and path.suffix == ".json"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all files under a folder. What is hidden is being written, or was replaced."""
+    for place, folders, names in os.walk(folder, onerror=_unless_it_is_gone):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place) / name for name in names)
 
 
 def _unless_it_is_gone(error: OSError) -> None:

@@ -38,7 +38,17 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 def test_a_whole_workspace_is_said_to_be_whole(mine: Path, capsys: pytest.CaptureFixture):
     assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine)]) == 0
-    assert "are as they were written" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "are as they were written" in said
+    assert "not compared" not in said
+
+
+def test_files_that_have_lost_their_manifest_are_named(mine: Path, capsys: pytest.CaptureFixture):
+    """As after half a copy. The list of decisions has no manifest, and is read by itself."""
+    (mine / "tiny" / "raw" / "_manifest.json").unlink()
+    assert run_command(["promote", "first", "--because", "a test", "--workspace", str(mine), "--quiet"]) == 0
+    assert run_command(["verify", TINY, *FIRST, "--workspace", str(mine)]) == 0
+    assert "verify: not compared: 5 files that no manifest names, such as raw/impressions.parquet." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
