@@ -12,7 +12,7 @@ FORMS = {  # pattern → its meaning in words
     MEMORY: "an amount of memory such as 4GB or 500MB",
     DEVICE: "auto, cpu, cuda or one of several such as cuda:1",
     CHANGE: "a relative change such as -1%",
-    NAME: "letters, digits and . _ - behind a letter or digit",
+    NAME: "letters a to z, digits and . _ - behind a letter or digit",
 }
 
 

@@ -63,9 +63,9 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         fix = f"mend the path{meant}" if meant else "give the path of a file such as pipelines/tiny.toml"
         raise ConfigError(f"{path}: {error.strerror or error}, expected a pipeline's TOML. Fix: {fix}") from error
     except UnicodeDecodeError as error:
-        raise _no_toml(path, f"bytes that are not UTF-8 at {error.start}") from error
+        raise _no_toml(path, f"bytes that are not UTF-8 at {error.start}", "save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise _no_toml(path, f"what is no TOML ({error})") from error
+        raise _no_toml(path, f"what is no TOML ({error})", "mend the line") from error
     raw.setdefault("name", path.stem)
     raw = _absolute_paths(raw, path.resolve().parent)
     problems = []
@@ -79,10 +79,10 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     return raw
 
 
-def _no_toml(path: Path, found: str) -> ConfigError:
+def _no_toml(path: Path, found: str, fix: str) -> ConfigError:
     """Return the error for a file that is no TOML: a pipeline with a slip, or a log in the place of its pipeline."""
     init = f"for a log, recsys init {path} writes one"
-    fix = "mend the line" if path.suffix.lower() == ".toml" else f"{init}; else name the pipeline's file"
+    fix = fix if path.suffix.lower() == ".toml" else f"{init}; else name the pipeline's file"
     return ConfigError(f"{path}: found {found}, expected a pipeline's TOML. Fix: {fix}")
 
 

@@ -121,3 +121,14 @@ def test_an_aim_names_objectives_and_relative_changes(write):
     assert 'fuse.constraints: found "likes", expected an objective; there are click, like' in "\n".join(
         problems(write(SMALLEST + more + 'constraints = { likes = "-1%" }\n'))
     )
+
+
+def test_a_toml_of_another_encoding_is_told_to_be_saved_as_utf_8(tmp_path: Path):
+    path = tmp_path / "feed.toml"
+    path.write_text(SMALLEST, encoding="utf-16")
+    assert problems(path) == (f"{path}: found bytes that are not UTF-8 at 0, expected a pipeline's TOML. Fix: save it as UTF-8",)
+
+
+def test_a_name_of_other_letters_is_told_which_are_meant(write):
+    (said,) = problems(write(f'name = "größe"\n{SMALLEST}'))
+    assert said.endswith("name: found 'größe', expected letters a to z, digits and . _ - behind a letter or digit")
