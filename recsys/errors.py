@@ -107,6 +107,12 @@ _FIXES = {
 }
 
 
+def not_text(path: str) -> str:
+    """Return what is wrong with a path whose bytes are not UTF-8: engines, tables and manifests hold it as text."""
+    fix = "rename what it names, or set LC_ALL=C.UTF-8 where the locale does not know its letters"
+    return f"{path}: found a path whose bytes are not UTF-8, expected one of UTF-8. Fix: {fix}"
+
+
 def system_error(error: OSError, place: str) -> str:
     """Return the message for an error of the system: its file, or else `place`, what the system says, and what to do."""
     fix = _FIXES.get(error.errno or 0, "see what the system says of it; --debug shows what was done there")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -33,7 +34,13 @@ def line_of(level: str, text: str) -> str:
 
 def _line(fields: Mapping[str, Any]) -> str:
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps(_finite({"moment": moment, **fields}), ensure_ascii=False, default=str)
+    return _json({"moment": moment, **fields})
+
+
+def _json(value: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return a text of JSON. Where the output is not UTF-8, letters are escaped: they would come out as question marks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there is no output where the caller has closed it
+    return json.dumps(_finite(value), ensure_ascii=encoding.lower() not in ("utf-8", "utf8"), indent=indent, default=str)
 
 
 def logs_as_json() -> bool:
@@ -96,7 +103,7 @@ class Console:
     def give(self, value: Mapping[str, Any]) -> None:
         """Print a result as JSON, where it is asked for. A number that is not finite is null."""
         if self._as_json:
-            print(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str))
+            print(_json(value, indent=1))
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Advance]:

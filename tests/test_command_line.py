@@ -305,6 +305,31 @@ def test_a_signal_while_python_takes_its_modules_down_changes_no_exit_code(numbe
     assert "interrupted" not in done.stderr
 
 
+@pytest.mark.words
+def test_json_keeps_letters_that_the_output_does_not_know(tmp_path: Path) -> None:
+    toml = tmp_path / "small.toml"
+    toml.write_text(SMALL.replace("none.csv", "größe.csv"), encoding="utf-8")
+    for arguments, stream in ((["check", str(toml), "--json"], "stdout"), (["run", str(toml), "--log=json"], "stderr")):
+        for encoding in ("ascii", "latin-1", "utf-8"):
+            environment = {**os.environ, "PYTHONIOENCODING": encoding}
+            done = subprocess.run([*RECSYS, *arguments], capture_output=True, check=False, env=environment)
+            said = json.loads(getattr(done, stream))
+            assert "größe.csv" in (said["data"][0] if "data" in said else said["message"])
+
+
+def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """A workspace called by bytes of Latin-1, which no table and no engine can name."""
+    workspace = os.fsencode(tmp_path) + b"/gr\xf6\xdfe"
+    try:
+        os.mkdir(workspace)
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 alone")
+    command = [*RECSYS, "run", TINY, "--until", "ingest", "--quiet", "--workspace", workspace]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_CONFIG, done.stderr
+    assert "found a path whose bytes are not UTF-8" in done.stderr
+
+
 def test_every_stage_is_a_verb() -> None:
     assert set(STAGES) <= set(VERBS)
 

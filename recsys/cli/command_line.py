@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- they register themselves with the app
 from recsys.cli.app import app
 from recsys.config import of_a_word
-from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, one_line, system_error
+from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, not_text, one_line, system_error
 from recsys.progress import line_of, log_as, logs_as_json
 from recsys.signals import end_undisturbed, interrupt_on_sigterm
 
@@ -130,6 +130,9 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, UnicodeEncodeError) and error.encoding in ("utf-8", sys.getfilesystemencoding()):
+            _complain(not_text(error.object))
+            return EXIT_CONFIG
         _complain(one_line(f"a bug, not a mistake of yours: {type(error).__name__}: {error}. Please report it with the output of --debug"))
         return 1
     return 0

@@ -20,7 +20,7 @@ from recsys.config import DAY, FileFormat
 from recsys.days import iso_day
 from recsys.errors import DataError, Place, data_error
 from recsys.sources.decoding import STAND_IN, Utf8Bytes, damaged_gzip, needs_decoding
-from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, of_json, paths_of, place_of_day, suffix_of, unreadable
+from recsys.sources.named_paths import KNOWN, KNOWN_SUFFIXES, Format, of_json, paths_of, place_of_day, require_text, suffix_of, unreadable
 from recsys.sources.partitions import of_folders
 
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
@@ -93,13 +93,14 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     A pattern is one file, a glob, or a folder. A folder stands for every file of a known suffix in it and in the folders below it.
     Folders called NAME=VALUE give more columns, which are null in files outside of them.
     `{day}` in a pattern stands for an ISO day. Of another suffix, the first bytes say what the file is. Raises DataError where a pattern
-    names nothing, and where a day is none.
+    names nothing, where a day is none, and where the bytes of a path are not UTF-8.
     """
     found: dict[Path, InputFile] = {}
     folders: dict[Path, dict[str, str | None]] = {}
     for pattern in patterns:
         try:
             for path in paths_of(pattern):
+                require_text(path)
                 found[path] = replace(_input_file(path, written, key), day=_day_in(path, pattern))
                 folders.setdefault(path, {}).update(of_folders(path, pattern))  # several patterns may find it, and give other columns
         except OSError as error:

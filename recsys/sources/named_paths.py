@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from recsys.config import DAY
-from recsys.errors import DataError, data_error, many, nearest, one_line, short
+from recsys.errors import DataError, data_error, many, nearest, not_text, one_line, short
 
 Format = Literal["text", "parquet"]
 KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
@@ -177,6 +177,14 @@ def _unbroken(path: Path) -> Path:
             fix="mend or remove the link",
         )
     return path
+
+
+def require_text(path: Path) -> None:
+    """Raise DataError where the bytes of a path are not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(not_text(str(path))) from error
 
 
 def suffix_of(path: Path) -> str | None:

@@ -59,6 +59,16 @@ def test_a_pipe_is_told_from_a_folder(tmp_path: Path, name: str) -> None:
         resolve([tmp_path / name])
 
 
+def test_a_file_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
+    """Such names are left by systems of another encoding. `recsys check` found nothing wrong, and `recsys run` ended as a bug."""
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/t\xe4g.csv")).write_text("x\n1\n")
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 alone")
+    with pytest.raises(DataError, match=r"g\.csv: found a path whose bytes are not UTF-8, expected one of UTF-8\. Fix: rename"):
+        resolve([tmp_path])
+
+
 def test_quarantine_tells_files_of_one_name_apart(tmp_path: Path, ingest: Callable) -> None:
     for day in ("day=1", "day=2"):
         (tmp_path / "logs" / day).mkdir(parents=True)
