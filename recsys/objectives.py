@@ -42,6 +42,10 @@ def _losses_of(kind: Kind) -> OneOf:
     return OneOf(name for name, learned in LOSSES.items() if learned.kind == kind)
 
 
+LEAST_WEIGHT, MOST_WEIGHT = (
+    1e-6,
+    1e20,
+)  # on the tiny feed an objective of 1e-7 spreads its predictions half as wide, one of 1e-20 not at all
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -131,11 +135,14 @@ class Objective(Options):
     loss_weight: float = Field(
         default=1.0,
         ge=0,
-        description="Weight of the objective in training, relative to the others; 0: it is not trained. At least one is above 0.",
+        le=MOST_WEIGHT,
+        description="Weight of the objective in training, relative to the others; 0: it is not trained, else 0.000001 or more. At least"
+        " one is above 0.",
     )
     fusion_weight: float = Field(
         default=1.0,
         ge=0,
+        le=MOST_WEIGHT,
         description="Weight of the objective in the fused score, a sum of logarithms of predictions; 0: the score ignores it.",
     )
 
@@ -145,6 +152,16 @@ class Objective(Options):
         if not _NAME.fullmatch(name):
             raise ValueError(f'found "{name}", expected letters a to z or A to Z, digits and _, a letter first')
         return name
+
+    @field_validator("loss_weight")
+    @classmethod
+    def _is_learned_or_not(cls, weight: float) -> float:
+        if 0 < weight < LEAST_WEIGHT:
+            raise ValueError(
+                f"found {weight:g}, expected 0, or {LEAST_WEIGHT:.6f} or more: steps are rounded, and of so small gradients little or"
+                " nothing is left. Fix: a larger one, or 0, with which the objective is not trained"
+            )
+        return weight
 
     @model_validator(mode="after")
     def _options_of_its_kind(self) -> "Objective":

@@ -61,6 +61,10 @@ EVERY_KIND = (
         (RATED + "levels = [1, 3, 2]", "objective.rated: found levels = [1.0, 3.0, 2.0], expected at least two numbers, ascending"),
         (RATED + "levels = [1, 1]", "objective.rated: found levels = [1.0, 1.0], expected at least two numbers, ascending"),
         (RATED + "levels = [1, nan]", "objective.rated.levels.1: found nan"),
+        (LIKE + "loss_weight = 1e-46", "objective.like.loss_weight: found 1e-46, expected 0, or 0.000001 or more: steps are rounded"),
+        (LIKE + "loss_weight = 9.9e-7", "objective.like.loss_weight: found 9.9e-07, expected 0, or 0.000001 or more"),
+        (LIKE + "loss_weight = 1e38", "objective.like.loss_weight: found 1e+38, expected a number up to 1e+20"),
+        (LIKE + "fusion_weight = 1e308", "objective.like.fusion_weight: found 1e+308, expected a number up to 1e+20"),
         (LIKE + 'given = "clik"', 'objective.like.given: found "clik", expected another objective; there are click, like'),
         (LIKE + 'given = "like"', "objective.like.given: found a circle, like → like, expected none"),
         (
@@ -82,6 +86,14 @@ EVERY_KIND = (
 def test_what_does_not_fit_an_objective_is_told_with_its_place(write, more: str, expected: str):
     found = problems(write(SMALLEST + more))
     assert any(expected in problem for problem in found), found
+
+
+def test_weights_of_0_and_small_ones_are_taken(write):
+    pipeline = config.load(
+        write(SMALLEST + LIKE + "loss_weight = 1e-6\nfusion_weight = 1e-45\n" + RATED + "levels = [1, 2]\nloss_weight = 0")
+    )
+    assert [objective.loss_weight for objective in pipeline.objective] == pytest.approx([1, 1e-6, 0])
+    assert pipeline.objective[1].fusion_weight == pytest.approx(1e-45)
 
 
 def test_every_kind_of_label_survives_a_round_trip(write):
