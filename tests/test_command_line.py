@@ -357,6 +357,10 @@ def test_both_words_for_help(verb: str | None, capsys: pytest.CaptureFixture) ->
             "Fix: recsys check --help says what there is; keys of the TOML are set by --set KEY=VALUE",
         ),
         (["init", "log.csv", "--epochs", "3"], "Fix: recsys init --help says what there is\n"),
+        (["fuse", "first", "--keep", "like"], "error: No such option: --keep. Fix: recsys fuse --help says what there is\n"),
+        (["prune", "own.toml", "--yess"], '--yess; did you mean "--yes"? Fix: recsys prune --help says what there is\n'),
+        (["show"], "error: Missing argument 'RUN'. Fix: recsys show --help says what there is\n"),
+        (["backtest", "own.toml"], "error: Missing option '--days'. Fix: recsys backtest --help says what there is; keys"),
     ],
 )
 def test_what_a_verb_does_not_take_is_told_where_to_look(arguments: list[str], words: str, capsys: pytest.CaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """One command line: it is run, its mistakes are printed, and its exit code is returned."""
 
+import difflib
 import errno
 import os
 import sys
@@ -106,7 +107,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except _USAGE_ERROR as error:
         if isinstance(error.__cause__, ValidationError):  # typer lets pydantic read numbers and days
             error.message = of_a_word(error.__cause__)
-        _complain(error.format_message() + _help_of(error))
+        _complain(_said(error))
         return EXIT_CONFIG
     except RecsysError as error:
         if debug:
@@ -138,14 +139,20 @@ def run_command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _help_of(error: Any) -> str:
-    """Return how to see what a verb takes, where the command line has an option or an argument that it does not take."""
-    if isinstance(error, typer.BadParameter) or error.ctx is None:
-        return ""
-    sets = any("--set" in option.opts for option in error.ctx.command.params)
-    keys = "; keys of the TOML are set by --set KEY=VALUE" if sets else ""
-    end = "" if error.format_message()[-1] in ".?" else "."
-    return f"{end} Fix: {error.ctx.command_path} --help says what there is{keys}"
+def _said(error: Any) -> str:
+    """Return what is wrong with a command line and, where it has what the verb does not take or lacks what it takes, where to look."""
+    said = error.format_message()
+    is_value = isinstance(error, typer.BadParameter) and type(error).__name__ != "MissingParameter"
+    if is_value or error.ctx is None:
+        return str(said)
+    name, options = getattr(error, "option_name", None), [word for option in error.ctx.command.params for word in option.opts]
+    meant: list[str] = []
+    if name is not None:  # click's own guesses go by the dashes too: --keep was near to --help
+        by_name = {option.lstrip("-"): option for option in options if option.startswith("--")}
+        meant = [by_name[near] for near in difflib.get_close_matches(name.lstrip("-"), by_name, n=1)]
+        said = f"No such option: {name}" + "".join(f'; did you mean "{option}"?' for option in meant)
+    keys = "; keys of the TOML are set by --set KEY=VALUE" if "--set" in options and not meant else ""
+    return f"{said}{'' if said[-1] in '.?' else '.'} Fix: {error.ctx.command_path} --help says what there is{keys}"
 
 
 def _choose_form(arguments: Sequence[str]) -> None:
