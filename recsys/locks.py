@@ -150,11 +150,13 @@ def remove_leftovers_in(folder: Path) -> None:
 
 def unlock(root: Path, console: Console) -> None:
     """Free the places under `root` that owners on other hosts hold. The locks of this host's processes are the kernel's to free."""
-    for file in sorted((root / LOCKS).glob("*.json")):
-        owner = _owner(file.read_text(encoding="utf-8"))
-        if owner is not None and owner.is_elsewhere:
-            file.write_text("", encoding="utf-8")
-            console.say(f"unlock: {file.stem} was held by {owner}")
+    owners = {file: _owner(file.read_text(encoding="utf-8")) for file in sorted((root / LOCKS).glob("*.json"))}
+    elsewhere = {file: owner for file, owner in owners.items() if owner is not None and owner.is_elsewhere}
+    for file, owner in elsewhere.items():
+        file.write_text("", encoding="utf-8")
+        console.say(f"unlock: {file.stem} was held by {owner}")
+    if not elsewhere:
+        console.say(f"unlock: no job on another host holds anything of {root}")
 
 
 def _lock_file(root: Path, place: Path) -> Path:

@@ -111,6 +111,8 @@ def test_an_owner_on_another_host_counts_as_alive_until_unlock(tmp_path: Path) -
     said = Said()
     locks.unlock(tmp_path, said)
     assert said.texts == ["unlock: events was held by process 1 on elsewhere since 2026-01-01 00:00:00 (recsys run)"]
+    locks.unlock(tmp_path, said)
+    assert said.texts[1:] == [f"unlock: no job on another host holds anything of {tmp_path}"]
     with hold(tmp_path, "events"):
         pass
 
