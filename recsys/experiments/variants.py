@@ -33,15 +33,19 @@ class Variant:
 
 def read_variants(path: Path, overrides: Sequence[str], choices: Sequence[Choice], what: str) -> list[Variant]:
     """Read the config of each choice. Raise ConfigError with everything that is wrong, and as `require_comparable` does."""
-    problems: list[str] = []
+    found: dict[str, tuple[str, ...]] = {}  # choice → its problems
     variants: list[Variant] = []
     for choice in choices:
         try:
             variants.append(Variant(choice.name, load(path, [*overrides, *choice.overrides])))
         except ConfigError as error:
-            problems += [f"{what} {choice.name}: {problem}" if choice.name else problem for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)
+            found[choice.name] = error.problems
+    if found:
+        of_all = set.intersection(*map(set, found.values())) if len(found) == len(choices) > 1 else set()  # these are the file's own
+        problems = [
+            f"{what} {name}: {problem}" if name and problem not in of_all else problem for name, of in found.items() for problem in of
+        ]
+        raise ConfigError(list(dict.fromkeys(problems)))
     require_comparable(variants, what)
     return variants
 
