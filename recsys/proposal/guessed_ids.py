@@ -25,7 +25,7 @@ def guessed_id(
         column for column in columns if is_called(column, pattern) and column.distinct >= max(2, min(_FEWEST_NAMED, column.rows // 10))
     ]
     if named:
-        return max(named, key=lambda column: (2 * len(column.values) >= column.rows, column.words.endswith("id"), -len(column.words))), True
+        return max(named, key=lambda column: (not is_mostly_empty(column), column.words.endswith("id"), -len(column.words))), True
     few = max((column for column in columns if is_called(column, rf"({pattern})(?<=id)")), key=lambda column: column.distinct, default=None)
     if few is not None and few.distinct > 1:  # a log of a household, or of few items
         return few, True
@@ -42,13 +42,17 @@ def guessed_id(
 def session_for_user(columns: Sequence[ColumnFacts], user: ColumnFacts | None) -> ColumnFacts | None:
     """Return the session that stands for the user of a log that names none; None where there is no such session.
 
-    Call it where no name tells the user. `user` is the one by its values: he is none where a session has several of him, or where he is
-    called like the context of a visit, such as its city.
+    Call it where no name tells the user of most rows. `user` is the one by its values: he is none where a session has several of him, where
+    he is called like the context of a visit, such as its city, or where most rows have none.
     """
     sessions = [column for column in columns if is_called(column, SESSION) and column is not user and _may_be_id(column)]
-    if user is None or set(user.words.split("_")) & CONTEXT:
+    if user is None or is_mostly_empty(user) or set(user.words.split("_")) & CONTEXT:
         return next(iter(sessions), None)
     return next((column for column in sessions if not _parts_a_user(column, user)), None)
+
+
+def is_mostly_empty(column: ColumnFacts) -> bool:
+    return 2 * len(column.values) < column.rows
 
 
 def _counts_or_measures(column: ColumnFacts) -> bool:

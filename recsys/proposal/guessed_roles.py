@@ -9,7 +9,7 @@ import pandas as pd
 from recsys import schema
 from recsys.errors import DataError, data_error
 from recsys.proposal.column_facts import ColumnFacts, by_case_alone
-from recsys.proposal.guessed_ids import guessed_id, guessed_request, ranked_item, session_for_user
+from recsys.proposal.guessed_ids import guessed_id, guessed_request, is_mostly_empty, ranked_item, session_for_user
 from recsys.proposal.guessed_time import time_columns, time_of_impression, times_of_actions, unsure_of
 from recsys.proposal.item_length import is_item_length
 from recsys.proposal.outcome_words import is_outcome
@@ -94,7 +94,8 @@ def guess_roles(
     left = [column for column in columns if column not in known.values()]
     ids = [column for column in left if column not in times or is_called(column, rf"{USER}|{ITEM}")]
     user, by_user = (known[schema.USER_ID], True) if schema.USER_ID in known else guessed_id(ids, USER, others=ITEM, times=times)
-    session = None if by_user else session_for_user(ids, user)
+    is_named = schema.USER_ID in known or (by_user and user is not None and not is_mostly_empty(user))
+    session = None if is_named else session_for_user(ids, user)
     user = user if session is None else session
     ids = [column for column in ids if column is not user]
     item, by_item = (known[schema.ITEM_ID], True) if schema.ITEM_ID in known else guessed_id(ids, ITEM, others=USER, times=times)
@@ -114,7 +115,9 @@ def guess_roles(
         if not is_named:
             roles.unsure[role] = f"guessed from the values of {column.name}, not from its name"
     if session is not None:
-        roles.unsure["user_id"] = f"no column names the user, so each {session.name} stands for one: nothing is known of earlier ones"
+        roles.unsure["user_id"] = (
+            f"no column names the user of most rows, so each {session.name} stands for one: nothing is known of earlier ones"
+        )
     roles.unsure |= {"item_id": why} if why is not None else {}
     if schema.TIMESTAMP not in known and time.is_constant_within(item):
         roles.unsure["timestamp"] = f"{time.name} is the same in all rows of each {item.name}, as when it was published"

@@ -191,7 +191,7 @@ def test_without_a_user_a_session_stands_for_one(tmp_path: Path) -> None:
     visits["type"] = np.random.default_rng(4).choice(["clicks", "carts", "orders"], len(visits), p=[0.8, 0.1, 0.1])
     tables, text = proposed(tmp_path, visits.drop(columns="click"))
     assert tables["source"]["columns"] == {"user_id": "session", "item_id": "aid", "timestamp": "ts", "action": "type"}
-    assert "# unsure: no column names the user, so each session stands for one" in text
+    assert "# unsure: no column names the user of most rows, so each session stands for one" in text
 
 
 @pytest.mark.parametrize("name", ["city", "colour"])
@@ -207,3 +207,12 @@ def test_a_cookie_with_several_sessions_is_the_user(tmp_path: Path) -> None:
     visits = _visits().rename(columns={"aid": "item_id"})
     tables, _ = proposed(tmp_path, visits.assign(cookie=visits["session"] % 50))
     assert tables["source"]["columns"]["user_id"] == "cookie"
+
+
+@pytest.mark.parametrize(("nth", "user"), [(4, "session"), (1, "userId")])
+def test_a_session_stands_for_a_user_whom_most_rows_lack(nth: int, user: str, tmp_path: Path) -> None:
+    """As in Diginetica, where most visitors have not signed in."""
+    visits = _visits().rename(columns={"aid": "item_id"})
+    visits.insert(0, "userId", (visits["session"] % 60).where(visits["session"] % nth == 0).astype("Int64"))
+    tables, _ = proposed(tmp_path, visits)
+    assert tables["source"]["columns"]["user_id"] == user
