@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,49 @@ def test_compare_gives_differences_and_status_gives_stages(tiny: Path, capsys: p
     stages = _json(capsys, "status", TINY, "--workspace", str(tiny.parent), "--run", "first", "--json")["stages"]
     assert [stage["stage"] for stage in stages][:2] == ["ingest", "features"]
     assert {"stage", "state", "because"} == set(stages[0])
+
+
+def _documented(command: str) -> tuple[set[str], set[str]]:
+    """The fields of a result, and of each of its rows, as the runbook names them."""
+    section = (PIPELINES.parent / "docs" / "runbook.md").read_text(encoding="utf-8").split("## A result for programs")[1]
+    (line,) = re.findall(rf"^\| [^|]*`{command}`[^|]* \|(.+?)\|(.+?)\|$", section, re.MULTILINE)
+    whole, row = ({name for name in re.findall("`([^`]+)`", cell) if "/" not in name} for cell in line)
+    return whole, row
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("runs", []),
+        ("status", [TINY, "--run", "first"]),
+        ("show", ["first"]),
+        ("compare", ["first", "BASELINE"]),
+        ("health", [TINY, "--set", "checks.warn.rows=1.0001"]),
+        ("check", [TINY]),
+    ],
+)
+def test_the_runbook_names_the_fields_of_results(tiny: Path, capsys: pytest.CaptureFixture[str], command: str, words: list[str]) -> None:
+    baseline = next(path.name for path in (tiny / "runs").iterdir() if path.name.startswith("gbdt"))
+    place = [] if command == "check" else ["--workspace", str(tiny.parent)]
+    found = _json(capsys, command, *(baseline if word == "BASELINE" else word for word in words), *place, "--json")
+    whole, row = _documented(command)
+    assert set(found) == whole
+    rows = [each for value in found.values() if isinstance(value, list) for each in value]
+    assert rows
+    assert {name for each in rows if isinstance(each, dict) for name in each} == row
+
+
+def test_the_runbook_names_the_fields_of_decisions(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(tiny, tmp_path / "tiny")
+    shutil.rmtree(tmp_path / "tiny" / "models", ignore_errors=True)
+    shutil.copytree(tmp_path / "tiny" / "runs" / "first", tmp_path / "tiny" / "runs" / "second")
+    place = ["--workspace", str(tmp_path), "--json"]
+    judged = _json(capsys, "promote", "first", *place)
+    decisions = [judged, _json(capsys, "promote", "second", "--because", "a test", *place), _json(capsys, "rollback", TINY, *place)]
+    whole, row = _documented("promote")
+    assert _documented("rollback") == (whole, row)
+    assert {name for decision in decisions for name in decision} == whole
+    assert {name for vote in judged["objectives"] for name in vote} == row
 
 
 def test_compare_asks_for_the_same_impressions_of_the_judged_days_alone(
