@@ -39,6 +39,7 @@ def test_every_exit_code_has_a_row() -> None:
         ("on days that the model has learned from", "on days that the model has learned from"),
         ("found a row for none of the", "found a row for none of"),
         ("whom the log does not know", "whom the log does not know"),
+        ("name an item that their list has already", "name an item that their list has already"),
         ("the log has impressions through", "the log has impressions through"),
     ],
 )

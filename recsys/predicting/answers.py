@@ -20,7 +20,7 @@ def write_answers(
     smaller item_id, then the one that was given first.
     """
     predicted = engine.own_files("scored", scored)
-    of_request = [schema.REQUEST_ID] if schema.REQUEST_ID in candidates.columns else []
+    of_request = _of_request(candidates)
     given = candidates.select(schema.CANDIDATE, *of_request, event=candidates[_given_id(candidates)])
     both = predicted.rename({schema.CANDIDATE: schema.EVENT_ID}).join(given, schema.CANDIDATE)
     ids = [schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP, schema.DAY, *of_request]
@@ -32,16 +32,33 @@ def write_answers(
     engine.write(_ranked(rows, of_request, top), target, as_text=as_text)
 
 
+def count_repeated(engine: DuckDBEngine, candidates: ir.Table) -> int:
+    """Return how many candidates name an item that their list has already."""
+    lists = _keys_of_lists(candidates, _of_request(candidates))
+    items = candidates.select(schema.ITEM_ID, **lists)
+    rows, different = (engine.arrow(table.agg(rows=table.count()))["rows"][0].as_py() for table in (items, items.distinct()))
+    return int(rows - different)
+
+
+def _of_request(candidates: ir.Table) -> list[str]:
+    return [schema.REQUEST_ID] if schema.REQUEST_ID in candidates.columns else []
+
+
 def _given_id(candidates: ir.Table) -> str:
     return schema.EVENT_ID if schema.EVENT_ID in candidates.columns else schema.CANDIDATE
 
 
-def _ranked(rows: ir.Table, of_request: Sequence[str], top: int) -> ir.Table:
+def _keys_of_lists(rows: ir.Table, of_request: Sequence[str]) -> dict[str, ir.Value]:
+    """Return what the candidates of one list have in common, by the names of new columns."""
     moment = rows[schema.TIMESTAMP]
-    keys = {"of_user": rows[schema.USER_ID], "at": moment}
-    if of_request:
-        request = rows[schema.REQUEST_ID]
-        keys |= {"of_request": request, "at": request.isnull().ifelse(moment, ibis.null("int64"))}
+    if not of_request:
+        return {"of_user": rows[schema.USER_ID], "at": moment}
+    request = rows[schema.REQUEST_ID]
+    return {"of_user": rows[schema.USER_ID], "at": request.isnull().ifelse(moment, ibis.null("int64")), "of_request": request}
+
+
+def _ranked(rows: ir.Table, of_request: Sequence[str], top: int) -> ir.Table:
+    keys = _keys_of_lists(rows, of_request)
     keyed = rows.mutate(**keys)
     best = [keyed[schema.SCORE].desc(), keyed[schema.ITEM_ID], keyed[schema.CANDIDATE]]
     window = ibis.window(group_by=[keyed[name] for name in keys], order_by=best)

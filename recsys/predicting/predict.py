@@ -19,7 +19,7 @@ from recsys.days import Day, day_of
 from recsys.errors import ArtifactError, ConfigError, data_error, many, naming, one_line, short
 from recsys.features.background import Background
 from recsys.jobs import job_of
-from recsys.predicting.answers import write_answers
+from recsys.predicting.answers import count_repeated, write_answers
 from recsys.predictions import assemble
 from recsys.progress import Console
 from recsys.runs import learned_through, pipeline_of
@@ -96,6 +96,9 @@ def predict(run: Path, question: Question, target: Path, console: Console, *, wa
                 raise ArtifactError(f"{job.folder}: the log changed meanwhile, expected it to stay. Fix: run again")
             _say(job, candidates, days, steps[-1].day.iso)
             _say_unlearned(job, unlearned)
+            if question.top is not None and (repeated := count_repeated(engine, candidates.rows)):
+                what = f"{repeated:,} of {many(sum(days.values()), 'candidate')} name an item that their list has already"
+                job.console.say(f"predict: {what}: it may stand there several times")
             with artifacts.drafted(target) as draft:
                 write_answers(engine, candidates.rows, scored, draft, top=question.top, as_text=target.suffix == ".csv")
         job.console.event("predict", pipeline=job.pipeline.name, run=job.run.name, days=days, file=target, peak_mib=peak_mib())

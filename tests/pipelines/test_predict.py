@@ -151,6 +151,30 @@ def test_the_form_of_the_file_changes_nothing(events: pd.DataFrame, predict: Cal
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "text.csv"), pd.read_csv(tmp_path / "parquet.csv"))
 
 
+@pytest.mark.parametrize("file", ["some.parquet", "some.csv"])
+def test_items_that_stand_twice_in_a_list_are_counted(
+    events: pd.DataFrame, predict: Callable[..., int], capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    """By the request, and where it is not there by the moment. An item in two lists is not twice in one."""
+    one = events.head(1).drop(columns="event_id")
+    other = one.assign(timestamp=one["timestamp"] + 1)
+    for rows, requests, repeated in (
+        ([one, one, other], [5, 5, 5], 2),
+        ([one, one, other], [5, 6, 7], 0),
+        ([one, one, other], [None] * 3, 1),
+        ([one, one, other], [5, None, None], 0),
+    ):
+        asked = pd.concat(rows, ignore_index=True).assign(request_id=pd.array(requests, dtype="Int64"))
+        capsys.readouterr()
+        assert predict(asked, "--top", "2", file=file) == 0
+        counts = re.findall(r"predict: (\d+) of 3 candidates name an item that their list has already", capsys.readouterr().out)
+        assert counts == [str(repeated)] * bool(repeated), requests
+    assert predict(pd.concat([one, one]).drop(columns="request_id"), "--top", "1", file=file) == 0
+    assert "predict: 1 of 2 candidates name an item" in capsys.readouterr().out
+    assert predict(pd.concat([one, one]), file=file) == 0
+    assert "already" not in capsys.readouterr().out
+
+
 @pytest.mark.words
 def test_from_python(tiny: Path, events: pd.DataFrame) -> None:
     run = recsys.open_run(tiny / "runs" / "first")
