@@ -100,9 +100,9 @@ def resolve(patterns: Sequence[Path], written: FileFormat = _USUAL, key: str | N
     for pattern in patterns:
         try:
             for path in paths_of(pattern):
-                require_text(path)
                 found[path] = replace(_input_file(path, written, key), day=_day_in(path, pattern))
                 folders.setdefault(path, {}).update(of_folders(path, pattern))  # several patterns may find it, and give other columns
+                require_text(path)
         except OSError as error:
             raise unreadable(pattern, error) from error
     columns: dict[str, str | None] = dict.fromkeys(name for of_file in folders.values() for name in of_file)
