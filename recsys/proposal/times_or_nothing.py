@@ -17,10 +17,8 @@ from recsys.sources import moments_or_null
 _NOTHING = (0, -1)
 _FEWEST = 20  # times, and rows without one
 _LONGEST = 30 * 86_400_000  # milliseconds from the impression to what was done
-_AFTER, _SURELY_AFTER = (
-    0.95,
-    0.99,
-)  # share of the times that follow the impression: of a column whose name tells it, and of one without a name
+_AFTER = 0.95  # least share of the times that follow the impression, of a column whose name tells it,
+_SURELY_AFTER = 0.99  # and of one without a name
 
 
 def times_or_nothing(columns: Iterable[ColumnFacts], time: ColumnFacts) -> list[ColumnFacts]:
