@@ -129,5 +129,6 @@ def _days(proposal: Proposal) -> int:
 
 
 def _windows(proposal: Proposal) -> list[int]:
+    """Return a short window and one that holds the days of the split, of a log of up to thirty days: what lasts is told by all of them."""
     days = _days(proposal)
-    return [1, 7] if days <= 14 else [7, 30] if days <= 90 else [30, 365]
+    return [1, 7] if days <= 7 else [1, 14] if days <= 14 else [7, 30] if days <= 90 else [30, 365]
