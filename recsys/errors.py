@@ -110,7 +110,7 @@ _FIXES = {
 def not_text(path: str) -> str:
     """Return what is wrong with a path whose bytes are not UTF-8: engines, tables and manifests hold it as text."""
     fix = "rename what it names, or set LC_ALL=C.UTF-8 where the locale does not know its letters"
-    return f"{path}: found a path whose bytes are not UTF-8, expected one of UTF-8. Fix: {fix}"
+    return f"{one_line(path)}: found a path whose bytes are not UTF-8, expected one of UTF-8. Fix: {fix}"
 
 
 def system_error(error: OSError, place: str) -> str:

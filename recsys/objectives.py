@@ -42,10 +42,8 @@ def _losses_of(kind: Kind) -> OneOf:
     return OneOf(name for name, learned in LOSSES.items() if learned.kind == kind)
 
 
-LEAST_WEIGHT, MOST_WEIGHT = (
-    1e-6,
-    1e20,
-)  # on the tiny feed an objective of 1e-7 spreads its predictions half as wide, one of 1e-20 not at all
+LEAST_WEIGHT = 1e-6  # on the tiny feed an objective of 1e-7 spreads its predictions half as wide, one of 1e-20 not at all
+MOST_WEIGHT = 1e20
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 

@@ -91,7 +91,7 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield all files under a folder. What is hidden is being written, or was replaced."""
     for place, folders, names in os.walk(folder, onerror=_unless_it_is_gone):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place) / name for name in names)
+        yield from (Path(place) / name for name in names if not name.startswith("."))
 
 
 def _unless_it_is_gone(error: OSError) -> None:

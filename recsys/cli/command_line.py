@@ -145,12 +145,12 @@ def _said(error: Any) -> str:
     is_value = isinstance(error, typer.BadParameter) and type(error).__name__ != "MissingParameter"
     if is_value or error.ctx is None:
         return str(said)
-    name, options = getattr(error, "option_name", None), [word for option in error.ctx.command.params for word in option.opts]
+    options = [word for option in error.ctx.command.params for word in option.opts]
     meant: list[str] = []
-    if name is not None:  # click's own guesses go by the dashes too: --keep was near to --help
+    if type(error).__name__ == "NoSuchOption":  # click's own guesses go by the dashes too: --keep was near to --help
         by_name = {option.lstrip("-"): option for option in options if option.startswith("--")}
-        meant = [by_name[near] for near in difflib.get_close_matches(name.lstrip("-"), by_name, n=1)]
-        said = f"No such option: {name}" + "".join(f'; did you mean "{option}"?' for option in meant)
+        meant = [by_name[near] for near in difflib.get_close_matches(error.option_name.lstrip("-"), by_name, n=1)]
+        said = error.message + "".join(f'; did you mean "{option}"?' for option in meant)
     keys = "; keys of the TOML are set by --set KEY=VALUE" if "--set" in options and not meant else ""
     return f"{said}{'' if said[-1] in '.?' else '.'} Fix: {error.ctx.command_path} --help says what there is{keys}"
 

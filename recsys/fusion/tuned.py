@@ -104,6 +104,3 @@ def instead(objective: str, change: float, least: float) -> str:
     pairs = ((f"{change:+z.{digits}%}", f"{least:+z.{digits}%}") for digits in range(2, 10))
     given, asked = next(pair for pair in pairs if pair[0] != pair[1])
     return f"{objective} {given} instead of {asked} or more"
-
-
-# --- Effects of weights on one split -------------------------------------------------------------------------------

@@ -116,6 +116,16 @@ def _within(whole: pa.Table) -> pc.Expression:
     return by_list | by_user
 
 
+def test_steps_know_no_label_that_became_known_when_the_test_days_had_begun(short_run: Path, predictions: dict[str, pa.Table]) -> None:
+    """The validation days then tell of nothing to maximise."""
+    assert "--maximise click" in written(short_run, SHORT)
+    late = pa.array([SHORT.border_after("validation")] * len(predictions[RUN]), pa.int64())
+    table = predictions[RUN].append_column("known.click", late).append_column("known.watch", late)
+    pq.write_table(table, short_run / "predictions.parquet")
+    sign(short_run / "predictions.parquet")
+    assert "--maximise" not in written(short_run, SHORT)
+
+
 def test_figures_draw_the_numbers_of_the_table(shown, html) -> None:
     specs = json.loads(Page(html).scripts[0])
     rows = pq.read_table(shown / "metrics.parquet").to_pylist()

@@ -62,10 +62,10 @@ def test_a_pipe_is_told_from_a_folder(tmp_path: Path, name: str) -> None:
 def test_a_file_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
     """Such names are left by systems of another encoding. `recsys check` found nothing wrong, and `recsys run` ended as a bug."""
     try:
-        Path(os.fsdecode(os.fsencode(tmp_path) + b"/t\xe4g.csv")).write_text("x\n1\n")
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/t\xe4\ng.csv")).write_text("x\n1\n")
     except OSError:
         pytest.skip("this file system has names of UTF-8 alone")
-    with pytest.raises(DataError, match=r"g\.csv: found a path whose bytes are not UTF-8, expected one of UTF-8\. Fix: rename"):
+    with pytest.raises(DataError, match=r"/t\\udce4\\ng\.csv: found a path whose bytes are not UTF-8, expected one of UTF-8\. Fix: rename"):
         resolve([tmp_path])
 
 

@@ -15,7 +15,6 @@ from recsys import artifacts, schema
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.evaluation import read_scores
-from recsys.predictions import judged
 from recsys.progress import Console
 from recsys.report.glossary import linked, linked_metric, terms
 from recsys.report.pages import calibration_section, importance_section, position_section, sections, tradeoffs, what_was_run
@@ -48,7 +47,7 @@ def write_report(
     existing file cannot be read or has another form.
     """
     table = frame(artifacts.read_table(run / METRICS, form=schema.METRICS))
-    predictions = artifacts.read_table(run / PREDICTIONS, judged(artifacts.read_schema(run / PREDICTIONS).names))
+    predictions = artifacts.read_table(run / PREDICTIONS)
     scores = read_scores(predictions, pipeline.objective, run.name, labels=True)
     model, journal = read_inside(run / MODEL / INSIDE), read_journal(run / JOURNAL)
     changed = calibration_section.changes(run, predictions)
