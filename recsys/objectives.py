@@ -23,17 +23,18 @@ class Learned(NamedTuple):
     kind: Kind
     implementation: str
     is_log_likelihood: bool = False  # of classes, and not a distance between numbers
-    reads_duration: bool = False
+    duration: Literal["needed", "allowed", "refused"] = "refused"
+    gives_percentile: bool = False  # with a duration, `predictions` hold a percentile that orders impressions
 
 
 LOSSES: dict[str, Learned] = {
     "binary": Learned("binary", "recsys.losses.binary:Binary", is_log_likelihood=True),
     "squared": Learned("regression", "recsys.losses.squared:Squared"),
     "huber": Learned("regression", "recsys.losses.huber:Huber"),
-    "distribution": Learned("watch_time", "recsys.losses.distribution:Distribution", is_log_likelihood=True),
+    "distribution": Learned("watch_time", "recsys.losses.distribution:Distribution", True, "allowed", gives_percentile=True),
     "log_squared": Learned("watch_time", "recsys.losses.log_squared:LogSquared"),
     "weighted_logistic": Learned("watch_time", "recsys.losses.weighted_logistic:WeightedLogistic", is_log_likelihood=True),
-    "d2q": Learned("watch_time", "recsys.losses.d2q:D2Q", reads_duration=True),
+    "d2q": Learned("watch_time", "recsys.losses.d2q:D2Q", duration="needed"),
     "ordinal": Learned("ordinal", "recsys.losses.ordinal:Ordinal", is_log_likelihood=True),
 }
 
@@ -78,7 +79,7 @@ class Objective(Options):
     - "regression": a mean; `loss` "squared" or "huber", on the label standardised over training days.
     - "watch_time": a duration ≥ 0, returned as an expected value in the label's own unit. `method` "distribution" (cumulative logits
       over bins of watch times; Liu et al. 2017), "log_squared" (squared loss on log(1 + y)), "weighted_logistic" (Covington et al.
-      2016) or "d2q" (Zhan et al. 2022), which reads the video's length in the feature `duration`.
+      2016) or "d2q" (Zhan et al. 2022). The feature `duration` is the video's length: "d2q" needs it, "distribution" may have it.
     - "ordinal": one of the numbers `levels`, ascending; cumulative logits; an expected level and a probability of each.
 
     `label` and `observed` are scalar SQL expressions over the log's own columns and the feedback columns. Where
@@ -119,7 +120,8 @@ class Objective(Options):
         " length.",
     )
     duration: str | None = Field(
-        default=None, description="Feature that holds the video's length; `d2q` needs it, other methods refuse it."
+        default=None,
+        description="Feature that holds the video's length: `distribution` is better with it, `d2q` needs it, others take none.",
     )
     levels: tuple[float, ...] = Field(
         default=(), description="Numbers that the label of an `ordinal` objective may be, ascending, two or more; empty for other kinds."
@@ -164,15 +166,15 @@ class Objective(Options):
     @model_validator(mode="after")
     def _options_of_its_kind(self) -> "Objective":
         """Refuse an option that the kind does not read, because it would silently have no effect."""
-        for option, kind in (("loss", "regression"), ("method", "watch_time"), ("levels", "ordinal"), ("given", "binary")):
+        kinds = {"loss": "regression", "method": "watch_time", "duration": "watch_time", "levels": "ordinal", "given": "binary"}
+        for option, kind in kinds.items():
             if getattr(self, option) != type(self).model_fields[option].default and self.kind != kind:
                 raise ValueError(f'found {option} with kind = "{self.kind}", expected it only with kind = "{kind}"')
-        if (self.duration is not None) != LOSSES[self.learned_by].reads_duration:
-            reading = " or ".join(f'"{name}"' for name, learned in LOSSES.items() if learned.reads_duration)
-            raise ValueError(
-                f'found method = "{self.method}" {"without" if self.duration is None else "with"} duration,'
-                f' expected duration = "a column of [features]" with method = {reading} and only there'
-            )
+        if self.duration is None and LOSSES[self.learned_by].duration == "needed":
+            raise ValueError(f'found method = "{self.method}" without duration, expected duration = "a column of [features]"')
+        if self.duration is not None and LOSSES[self.learned_by].duration == "refused":
+            able = " or ".join(f'"{name}"' for name, learned in LOSSES.items() if learned.duration != "refused")
+            raise ValueError(f'found method = "{self.method}" with duration, expected it only with method = {able}')
         if self.kind == "ordinal" and (len(self.levels) < 2 or any(a >= b for a, b in pairwise(self.levels))):
             raise ValueError(f"found levels = {list(self.levels)}, expected at least two numbers, ascending, such as [1, 2, 3, 4, 5]")
         return self
@@ -186,6 +188,11 @@ class Objective(Options):
         """The name in `LOSSES` of the loss that learns this objective."""
         chosen: dict[Kind, str] = {"regression": self.loss, "watch_time": self.method}
         return chosen.get(self.kind, self.kind)
+
+    @property
+    def has_percentile(self) -> bool:
+        """Return whether a model orders impressions by a percentile beside the expected value (`losses.distribution`)."""
+        return self.duration is not None and LOSSES[self.learned_by].gives_percentile
 
     def legal_labels(self) -> LegalLabels:
         """Return which labels the kind allows. Whatever checks a label goes by it."""

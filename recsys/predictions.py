@@ -2,7 +2,7 @@
 
 The fused score is the weighted product of Zhao et al. (RecSys 2019, section 4.2) in logarithms.
 
-Legend: N rows, K objectives, V values of a row: K expected values, then the probabilities of levels (`value_names`).
+Legend: N rows, K objectives, V values of a row (`value_names`), R of them that order lists (`ranking_names`).
 """
 
 import json
@@ -27,10 +27,20 @@ _TRAIN_MEANS = b"recsys.train_means"
 def value_names(objectives: Sequence[Objective]) -> tuple[str, ...]:
     """Return the names of the values that a model predicts per row, in order.
 
-    Each objective's expected value comes first, then the probability of each level of the ordinal objectives.
+    Those of `ranking_names` come first, then the probability of each level of the ordinal objectives.
     """
     levels = (schema.level_name(objective.name, level) for objective in objectives for level in objective.levels)
-    return (*(objective.name for objective in objectives), *levels)
+    return (*ranking_names(objectives), *levels)
+
+
+def ranking_names(objectives: Sequence[Objective]) -> tuple[str, ...]:
+    """Return the names of the values that order impressions: each objective's expected value, then the percentiles of those that have one.
+
+    A percentile is the expected share of the training rows that were watched for less time. Expected watch times of long videos are high
+    because of a few long watches, so they do not tell which of two impressions was watched longer. Percentiles do.
+    """
+    percentiles = (schema.percentile_name(objective.name) for objective in objectives if objective.has_percentile)
+    return (*(objective.name for objective in objectives), *percentiles)
 
 
 def conditional(joint_N: NDArray[np.float64], given_N: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
@@ -127,14 +137,14 @@ def assemble(
     split: str,
     objectives: Sequence[Objective],
     predicted_NV: NDArray[np.float64],
-    ranking_NK: NDArray[np.float64] | None = None,
+    ranking_NR: NDArray[np.float64] | None = None,
     train_means: Mapping[str, float],
 ) -> pa.Table:
     """Assemble one day's predictions in the form of predictions.parquet.
 
     `examples` is the day's table of examples, or any projection of it that holds the ids, `slice.…`, `label.…`, `known.…` and
-    `bias.position`. `predicted_NV` are values in the order of `value_names`, or the K expected values alone. `ranking_NK` is the same
-    prediction with the position missing, where the model sees a position; only expected values are kept of it. An objective with `given`
+    `bias.position`. `predicted_NV` are values in the order of `value_names`, or the K expected values alone. `ranking_NR` is the same
+    prediction with the position missing, where the model sees a position, up to the levels. An objective with `given`
     gets its conditional form too: `pred.like|click` = `pred.like` / `pred.click`. `train_means` (objective, or conditional form → mean
     label over its training rows) is stored in the file's metadata. Normalised entropy needs this background rate, and an evaluation does
     not open the log. Raises ValueError for another number of values.
@@ -153,25 +163,23 @@ def assemble(
         columns[schema.POSITION] = examples[position]
     for prefix in (schema.SLICE, schema.LABEL, schema.KNOWN):
         columns |= {name: examples[name] for name in examples.column_names if name.startswith(prefix)}
-    columns |= _predicted(objectives, predicted_NV, ranking_NK, place=f"predictions of {day}")
-    columns[schema.SCORE] = pa.array(fused_score(predicted_NV if ranking_NK is None else ranking_NK, objectives), pa.float64())
+    columns |= _predicted(objectives, predicted_NV, ranking_NR, place=f"predictions of {day}")
+    columns[schema.SCORE] = pa.array(fused_score(predicted_NV if ranking_NR is None else ranking_NR, objectives), pa.float64())
     return pa.table(columns).replace_schema_metadata({_TRAIN_MEANS: json.dumps(dict(train_means)).encode()})
 
 
 def _predicted(
-    objectives: Sequence[Objective], predicted_NV: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, *, place: str
+    objectives: Sequence[Objective], predicted_NV: NDArray[np.float64], ranking_NR: NDArray[np.float64] | None, *, place: str
 ) -> dict[str, pa.Array]:
-    """Return the columns of expected values and ranks, then those of levels, then those of conditional forms."""
-    names = value_names(objectives)
+    """Return the columns of expected values and percentiles, each with its rank, then those of levels, then those of conditional forms."""
+    names, ranked = value_names(objectives), ranking_names(objectives)
     if predicted_NV.shape[1] not in (len(objectives), len(names)):
-        raise ValueError(f"{predicted_NV.shape[1]} values per row, expected {len(objectives)}, or with the levels {len(names)}")
-    values = dict(zip(names, predicted_NV.T, strict=False))
+        raise ValueError(f"{predicted_NV.shape[1]} values per row, expected {len(objectives)}, or with percentiles and levels {len(names)}")
     columns = {}
-    for k, objective in enumerate(objectives):
-        columns[schema.prediction_column(objective.name)] = values.pop(objective.name)
-        if ranking_NK is not None:
-            columns[schema.rank_column(objective.name)] = ranking_NK[:, k]
-    columns |= {schema.prediction_column(level): values_N for level, values_N in values.items()}
+    for v, name in enumerate(names[: predicted_NV.shape[1]]):
+        columns[schema.prediction_column(name)] = predicted_NV[:, v]
+        if ranking_NR is not None and v < len(ranked):
+            columns[schema.rank_column(name)] = ranking_NR[:, v]
     for objective in objectives:
         if objective.given is not None:
             name = schema.prediction_column(schema.conditional_name(objective.name, objective.given))

@@ -95,6 +95,11 @@ def conditional_parts(name: str) -> tuple[str, str] | None:
     return (objective, given) if bar else None
 
 
+def percentile_name(objective: str) -> str:
+    """Return the name of an objective's expected percentile, which orders impressions beside the expected value: `watch_time%`."""
+    return f"{objective}%"
+
+
 def level_name(objective: str, level: float) -> str:
     """Return the name of the probability of one level of an ordinal objective: `survey=4`."""
     return f"{objective}={level:g}"

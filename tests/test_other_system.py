@@ -32,7 +32,8 @@ def _ours(rows: int = 60) -> pa.Table:
         "timestamp": START + 1_000 * np.arange(rows), "split": ["test"] * rows, "position": 1 + np.arange(rows) % 5,
         "label.click": (rng.random(rows) < 0.5).astype(float), "label.like": (rng.random(rows) < 0.2).astype(float),
         "label.stars": pa.array([None if n % 3 else 2.0 for n in range(rows)]),
-        "pred.click": click, "rank.click": click / 2, "pred.like": click / 3, "pred.like|click": [1 / 3] * rows, "pred.stars": [2.0] * rows,
+        "pred.click": click, "rank.click": click / 2, "pred.stars%": click, "rank.stars%": click,
+        "pred.like": click / 3, "pred.like|click": [1 / 3] * rows, "pred.stars": [2.0] * rows,
         "pred.stars=1": [0.2] * rows, "pred.stars=2": [0.6] * rows, "pred.stars=3": [0.2] * rows, "raw.pred.click": click, "score": click,
     })  # fmt: skip
 
@@ -125,11 +126,12 @@ def test_times_of_parquet_files_are_shown_as_times(tmp_path: Path) -> None:
 
 
 def test_nothing_of_ours_is_left_to_judge_theirs_by(tmp_path: Path) -> None:
-    """Ranks, conditional forms, levels and uncalibrated values are derived from the predictions that are replaced."""
+    """Ranks, percentiles, conditional forms, levels and uncalibrated values are derived from the predictions that are replaced."""
     ours = _ours()
     found = _join(tmp_path, _theirs(ours, **{"pred.click": 0.5, "pred.stars": 2.5, "score": 1.0}), ours)
     assert set(ours.column_names) - set(found.theirs.column_names) == {
-        *("rank.click", "pred.like|click", "pred.stars=1", "pred.stars=2", "pred.stars=3", "raw.pred.click")
+        *("rank.click", "pred.like|click", "pred.stars=1", "pred.stars=2", "pred.stars=3", "raw.pred.click"),
+        *("pred.stars%", "rank.stars%"),
     }
     assert found.theirs["score"].to_pylist() == [1.0] * 60
     assert found.theirs["pred.like"].equals(ours["pred.like"])  # and nobody judges by it
@@ -149,6 +151,9 @@ def test_ranks_are_read_where_they_are(tmp_path: Path) -> None:
     found = _join(tmp_path, _theirs(ours, **{"pred.click": 0.5, "rank.click": 0.25}), ours)
     assert found.without_rank == []
     assert found.theirs["rank.click"].to_pylist() == [0.25] * 60
+    found = _join(tmp_path, _theirs(ours, **{"pred.stars": 2.0, "pred.stars%": 0.75}), ours)
+    assert found.theirs["pred.stars%"].to_pylist() == [0.75] * 60
+    assert "rank.stars%" not in found.theirs.column_names
 
 
 @pytest.mark.parametrize("name", ["theirs.csv", "theirs.parquet"])

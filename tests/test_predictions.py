@@ -9,7 +9,7 @@ import pytest
 from recsys.errors import DataError, Place
 from recsys.foreign_predictions import name_of, read_foreign
 from recsys.objectives import Objective
-from recsys.predictions import assemble, conditional, fused_score, known_before, train_means, value_names
+from recsys.predictions import assemble, conditional, fused_score, known_before, ranking_names, train_means, value_names
 
 CLICK = Objective(name="click", label="c", fusion_weight=2.0)
 SECONDS = Objective(name="seconds", kind="watch_time", label="s", fusion_weight=0.5)
@@ -54,7 +54,7 @@ def test_predictions_carry_labels_slices_position_and_the_rank_that_the_score_is
         split="test",
         objectives=[CLICK],
         predicted_NV=predicted,
-        ranking_NK=ranking,
+        ranking_NR=ranking,
         train_means={"click": 0.3},
     )
     ids = ["event_id", "user_id", "item_id", "timestamp", "day", "split", "position"]
@@ -84,7 +84,7 @@ def test_what_is_fitted_to_sees_no_label_that_is_known_later():
 
 def assembled(objectives, predicted, ranking=None):
     return assemble(
-        examples(), day="2024-01-01", split="test", objectives=objectives, predicted_NV=predicted, ranking_NK=ranking, train_means={}
+        examples(), day="2024-01-01", split="test", objectives=objectives, predicted_NV=predicted, ranking_NR=ranking, train_means={}
     )
 
 
@@ -102,10 +102,29 @@ def test_levels_and_conditional_forms_stand_beside_the_expected_values_and_do_no
     assert table["score"].to_pylist() == fused_score(predicted[:, :3] * 0.5, objectives).tolist()
 
 
+def test_percentiles_and_their_ranks_stand_beside_the_expected_values_and_do_not_count_in_the_score():
+    watch = Objective(name="watch", kind="watch_time", duration="seconds", label="x")
+    objectives = [watch, SURVEY]
+    assert ranking_names(objectives) == ("watch", "survey", "watch%")
+    assert value_names(objectives) == ("watch", "survey", "watch%", "survey=1", "survey=2.5")
+    predicted = np.array([[9.0, 1.3, 0.7, 0.8, 0.2], [4.0, 2.2, 0.4, 0.2, 0.8]])
+    table = assembled(objectives, predicted, ranking=predicted[:, :3] * 0.5)
+    written = [name for name in table.column_names if name.startswith(("pred.", "rank."))]
+    assert written == [
+        *(f"{of}.{name}" for name in ("watch", "survey", "watch%") for of in ("pred", "rank")),
+        "pred.survey=1",
+        "pred.survey=2.5",
+    ]
+    assert table["pred.watch%"].to_pylist() == [0.7, 0.4]
+    assert table["rank.watch%"].to_pylist() == [0.35, 0.2]
+    assert table["score"].to_pylist() == fused_score(predicted[:, :2] * 0.5, objectives).tolist()
+    assert "pred.watch%" not in assembled(objectives, predicted[:, :2]).column_names
+
+
 def test_a_baseline_may_leave_the_levels_out_and_no_other_number_of_values_fits():
     table = assembled([SURVEY, CLICK], np.array([[1.3, 0.5]] * 2))
     assert [name for name in table.column_names if name.startswith("pred.")] == ["pred.survey", "pred.click"]
-    with pytest.raises(ValueError, match="3 values per row, expected 2, or with the levels 4"):
+    with pytest.raises(ValueError, match="3 values per row, expected 2, or with percentiles and levels 4"):
         assembled([SURVEY, CLICK], np.zeros((2, 3)))
 
 

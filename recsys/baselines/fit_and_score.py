@@ -89,7 +89,7 @@ def predictions_of(baseline: Baseline, rows: Rows, split: str, train_means: dict
             split=split,
             objectives=baseline.objectives,
             predicted_NV=baseline.predict(day),
-            ranking_NK=baseline.predict(day, position="missing") if baseline.sees_position else None,
+            ranking_NR=baseline.predict(day, position="missing") if baseline.sees_position else None,
             train_means=train_means,
         )
         for day in rows.each_day()

@@ -148,10 +148,11 @@ class SplitEvaluation:
         for scores, order in zip(self.runs, fused, strict=True):
             predicted = scores.predicted[name]
             expected_N = taken(predicted.expected_N, at_N)
+            order_N = expected_N if predicted.percentile_N is None else taken(predicted.percentile_N, at_N)
             rows = Rows(
                 label_N=label_N,
                 prediction_N=expected_N,
-                ranking_N=expected_N if predicted.ranking_N is predicted.expected_N else taken(predicted.ranking_N, at_N),
+                ranking_N=order_N if predicted.list_ordering is predicted.ordering else taken(predicted.list_ordering, at_N),
                 user_N=user_N,
                 list_N=list_N,
                 users=len(users_U),
@@ -166,6 +167,7 @@ class SplitEvaluation:
                 place_N=None if order is None else taken(order.place_N, at_N),
                 list_place_N=None if order is None else taken(order.list_place_N, at_N),
                 list_size_N=None if order is None else taken(order.list_size_N, at_N),
+                percentile_N=None if predicted.percentile_N is None else order_N,
             )
             rows_by_run.append(rows)
         return users_U, rows_by_run

@@ -85,11 +85,11 @@ class _Judge:
         for target, metric in zip(self.targets, self.metrics, strict=True):
             at_N = np.flatnonzero(~np.isnan(self.labels[target.name]))
             users_U, user_N = renumber(self._user_N[at_N], self._draws.users)
-            predicted_N = predicted[target.name].expected_N[at_N]
+            order_N = predicted[target.name].ordering[at_N]
             rows = Rows(
                 label_N=self.labels[target.name][at_N],
-                prediction_N=predicted_N,
-                ranking_N=predicted_N,
+                prediction_N=order_N,  # neither metric reads its size
+                ranking_N=order_N,
                 user_N=user_N,
                 list_N=user_N,  # neither AUC nor XAUC reads lists
                 users=len(users_U),

@@ -62,18 +62,18 @@ class Binary(Loss):
         return Fitted(start=float(np.log(rate) - np.log1p(-rate)), scale=float(entropy), warnings=warnings)
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return self.per_row_told(outputs_BJ, labels_BJ)
+        return self.per_row_told(outputs_BJ, labels_BJ, durations_BA)
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         if self.depth == 1:
             return outputs_BJ.sigmoid()
         return outputs_BJ.sigmoid()[:, self.chain_JC].masked_fill(self.beyond_JC, 1.0).prod(-1)
 
-    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+    def told_by(self, teacher: Self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the teacher's probabilities, [B, J]; for a conditional objective the joint one."""
         return teacher.value(outputs_BJ, None)
 
-    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the cross-entropy against probabilities, as Hinton et al. (2015), section 2, with a temperature of 1."""
         if self.depth == 1:
             return F.binary_cross_entropy_with_logits(outputs_BJ, told, reduction="none")

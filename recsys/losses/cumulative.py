@@ -25,19 +25,23 @@ def parameters_at(rates_L: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([thresholds_C[:1], np.log(np.diff(thresholds_C))])
 
 
-def log_probabilities(outputs: Tensor, parameters: Tensor, is_level: Tensor) -> Tensor:
+def log_probabilities(outputs: Tensor, parameters: Tensor, is_level: Tensor, tables: Tensor | None = None) -> Tensor:
     """Return log P of each level, [..., L], from outputs [...] and thresholds' parameters [..., C]. Where not `is_level` it is −∞.
 
-    `is_level` [..., L] is true for the first level and for some that follow it without a gap. The axes in front broadcast.
+    `is_level` [..., L] is true for the first level and for some that follow it without a gap. The axes in front broadcast. With `tables`,
+    parameters are [T, C] and levels [T, L], and `tables` of the outputs' shape are the places in them that each output uses.
 
     σ(a) − σ(b) = σ(a) · σ(−b) · (1 − exp(−(a − b))): this avoids the difference of two numbers near 1. The last factor depends only on
     the gap.
     """
     parameters = parameters.to(outputs.dtype)
-    above = outputs[..., None] - _thresholds(parameters)
+    thresholds, widths = _thresholds(parameters), _log_widths(parameters, is_level)
+    if tables is not None:
+        thresholds, widths, is_level = (_at(tables, each) for each in (thresholds, widths, is_level))
+    above = outputs[..., None] - thresholds
     over = F.pad(F.logsigmoid(above), (1, 0))
     under = F.pad(F.logsigmoid(-above).masked_fill(~is_level[..., 1:], 0.0), (0, 1))
-    return (over + under + _log_widths(parameters, is_level)).masked_fill(~is_level, -torch.inf)
+    return (over + under + widths).masked_fill(~is_level, -torch.inf)
 
 
 def log_probability(outputs: Tensor, tables: Tensor, levels: Tensor, parameters_TC: Tensor, is_level_TL: Tensor) -> Tensor:
@@ -61,6 +65,11 @@ def log_probability(outputs: Tensor, tables: Tensor, levels: Tensor, parameters_
 def cross_entropy(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:
     """Return −Σ_l P_l · log Q_l, [...], from two tensors [..., L]. A level that does not exist (log Q = −∞) counts as 0."""
     return -(probabilities * log_probabilities.masked_fill(log_probabilities.isneginf(), 0.0)).sum(-1)
+
+
+def _at(tables: Tensor, of_each_T: Tensor) -> Tensor:
+    """Return the rows of [T, …] at these places: by index_select, because the gradient of indexing is not deterministic on CUDA."""
+    return of_each_T.index_select(0, tables.flatten()).view(*tables.shape, of_each_T.shape[1])
 
 
 def _thresholds(parameters: Tensor) -> Tensor:

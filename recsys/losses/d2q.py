@@ -24,12 +24,11 @@ from recsys import schema
 from recsys.calibration import fit_expected
 from recsys.errors import data_error
 from recsys.losses.knots import MAP_KNOTS, between, count, fill, interpolated
+from recsys.losses.lengths import FEWEST_ROWS, LengthGroups
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
-from recsys.objectives import Objective, durations
+from recsys.objectives import Objective
 
-GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
 KNOTS = 255  # one less than a power of two: a binary search takes 8 steps. Ranks are known to 1/510
-FEWEST_ROWS = 100  # of a group of its own; with fewer rows it joins a neighbour, or uses the map of all rows
 
 
 class D2Q(Loss):
@@ -45,47 +44,43 @@ class D2Q(Loss):
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         super().__init__(objectives)
-        num, columns = len(objectives), durations(objectives)
-        places = [columns.index(objective.duration) for objective in objectives if objective.duration is not None]
-        self.register_buffer("columns_J", torch.tensor(places), persistent=False)
-        self.register_buffer("edges_JE", torch.full((num, GROUPS - 1), torch.inf, dtype=torch.float64))
-        self.register_buffer("knots_JGQ", torch.zeros(num, GROUPS + 1, KNOTS, dtype=torch.float64))
-        self.register_buffer("ranks_JGP", torch.zeros(num, GROUPS + 1, MAP_KNOTS, dtype=torch.float64))
-        self.register_buffer("means_JGP", torch.zeros(num, GROUPS + 1, MAP_KNOTS, dtype=torch.float64))
-        self.columns_J: Tensor
-        self.edges_JE: Tensor  # a group's upper edge belongs to it; inf beyond the last
-        self.knots_JGQ: Tensor  # the last group's rows have no duration
+        num = len(objectives)
+        self.groups = LengthGroups(objectives)
+        self.register_buffer("knots_JGQ", torch.zeros(num, self.groups.num, KNOTS, dtype=torch.float64))
+        self.register_buffer("ranks_JGP", torch.zeros(num, self.groups.num, MAP_KNOTS, dtype=torch.float64))
+        self.register_buffer("means_JGP", torch.zeros(num, self.groups.num, MAP_KNOTS, dtype=torch.float64))
+        self.knots_JGQ: Tensor
         self.ranks_JGP: Tensor  # the knots of each group's map: predicted ranks, ascending,
         self.means_JGP: Tensor  # and the mean labels there, not descending
 
     def fit(self, j: int, sample: Sample) -> Fitted:
-        groups_N = self._fit_groups(j, sample)
-        ranks_N = self._ranks(torch.from_numpy(sample.labels_N), _places(torch.tensor(j), torch.from_numpy(groups_N))).numpy()
+        groups_N = self._fit_cdfs(j, sample)
+        ranks_N = self._ranks(torch.from_numpy(sample.labels_N), j * self.groups.num + torch.from_numpy(groups_N)).numpy()
         mean = float(np.average(ranks_N, weights=sample.weights_N))
         variance = float(np.average((ranks_N - mean) ** 2, weights=sample.weights_N))
         varies = ranks_N.min() < ranks_N.max()
         return Fitted(start=float(np.log(mean) - np.log1p(-mean)), scale=variance if varies else 1.0)
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        ranks_BJ = self._ranks(labels_BJ.double(), self._groups(durations_BA))
-        return self.per_row_told(outputs_BJ, ranks_BJ.to(outputs_BJ.dtype))
+        ranks_BJ = self._ranks(labels_BJ.double(), self.groups.tables(self.groups.of(durations_BA, outputs_BJ)))
+        return self.per_row_told(outputs_BJ, ranks_BJ.to(outputs_BJ.dtype), durations_BA)
 
-    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+    def told_by(self, teacher: Self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the teacher's ranks, [B, J]. They are ranks among the rows that the teacher was fitted to."""
         return outputs_BJ.sigmoid()
 
-    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor, durations_BA: Tensor | None) -> Tensor:
         return (outputs_BJ.sigmoid() - told).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return self._means(outputs_BJ.sigmoid(), self._groups(durations_BA))
+        return self._means(outputs_BJ.sigmoid(), self.groups.of(durations_BA, outputs_BJ))
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
-        ranks_NJ, groups_NJ = outputs_NJ.sigmoid(), self._groups(durations_NA)
+        ranks_NJ, groups_NJ = outputs_NJ.sigmoid(), self.groups.of(durations_NA, outputs_NJ)
         for j in range(len(self.objectives)):
             counts_N = weights_NJ[:, j] > 0
             if counts_N.any():
-                columns = (groups_NJ % (GROUPS + 1), ranks_NJ, labels_NJ, weights_NJ)
+                columns = (groups_NJ, ranks_NJ, labels_NJ, weights_NJ)
                 self._fit_maps(j, *(column_NJ[counts_N, j].cpu().numpy() for column_NJ in columns))
         factors_J = ratio_of_sums(self._means(ranks_NJ, groups_NJ), labels_NJ, weights_NJ, torch.ones_like(weights_NJ.sum(0)))
         self.means_JGP *= factors_J[:, None, None]
@@ -100,45 +95,32 @@ class D2Q(Loss):
     ) -> None:
         """Set the maps of objective j. A group's map is fitted to its own rows, or to all rows where the group has too little data."""
         of_all = fit_expected(ranks_N, labels_N, weights_N)
-        for g in range(GROUPS + 1):
+        for g in range(self.groups.num):
             mine_N = groups_N == g
             is_own = mine_N.sum() >= FEWEST_ROWS and labels_N[mine_N].any()
             fitted = fit_expected(ranks_N[mine_N], labels_N[mine_N], weights_N[mine_N]) if is_own else of_all
             for knots_P, found in ((self.ranks_JGP[j, g], fitted.predicted), (self.means_JGP[j, g], fitted.calibrated)):
                 fill(knots_P, np.array(found))
 
-    def _fit_groups(self, j: int, sample: Sample) -> NDArray[np.int64]:
-        """Set the edges and the CDFs of objective j; return each row's group.
+    def _fit_cdfs(self, j: int, sample: Sample) -> NDArray[np.int64]:
+        """Set the groups and the CDFs of objective j; return each row's group.
 
         Raise DataError where no row has a duration, or a group has no watched row.
         """
-        assert sample.durations_N is not None
-        labels_N, durations_N, weights_N = sample.labels_N, sample.durations_N, sample.weights_N
-        known_N = ~np.isnan(durations_N)
-        if not known_N.any():
-            raise data_error(
-                f"column {self.objectives[j].duration}",
-                found="no duration on any training row",
-                expected=f"the video's length, by which {self.objectives[j].name} is ranked (d2q)",
-                bad_rows=len(known_N),
-                rows=len(known_N),
-                fix='mend the column, or method = "distribution"',
-            )
-        edges = group_edges(durations_N[known_N], weights_N[known_N])
-        groups_N = np.where(known_N, np.searchsorted(edges, durations_N), GROUPS)
-        self._require_watched(j, edges, groups_N, sample)
+        labels_N, weights_N = sample.labels_N, sample.weights_N
+        groups_N = self.groups.fit(j, sample)
+        self._require_watched(j, groups_N, sample)
         levels_Q = (np.arange(KNOTS) + 0.5) / KNOTS
-        knots_GQ = np.tile(weighted_quantiles(labels_N, weights_N, levels_Q), (GROUPS + 1, 1))
-        for g in range(len(edges) + 1):
+        knots_GQ = np.tile(weighted_quantiles(labels_N, weights_N, levels_Q), (self.groups.num, 1))
+        for g in _of_lengths(groups_N):
             knots_GQ[g] = weighted_quantiles(labels_N[groups_N == g], weights_N[groups_N == g], levels_Q)
-        self.edges_JE[j] = torch.from_numpy(np.pad(edges, (0, GROUPS - 1 - len(edges)), constant_values=np.inf))
         self.knots_JGQ[j] = torch.from_numpy(knots_GQ)
         return groups_N
 
-    def _require_watched(self, j: int, edges: NDArray[np.float64], groups_N: NDArray[np.int64], sample: Sample) -> None:
+    def _require_watched(self, j: int, groups_N: NDArray[np.int64], sample: Sample) -> None:
         """Raise DataError for a group without a watch time: its ranks would say nothing, and its map would be 0."""
         assert sample.durations_N is not None
-        for g in range(len(edges) + 1):
+        for g in _of_lengths(groups_N):
             mine_N = groups_N == g
             if not sample.labels_N[mine_N].any():
                 low, high = sample.durations_N[mine_N].min(), sample.durations_N[mine_N].max()
@@ -151,39 +133,21 @@ class D2Q(Loss):
                     fix='widen split.train, mend the label, or method = "distribution"',
                 )
 
-    def _groups(self, durations_BA: Tensor | None) -> Tensor:
-        """Return [B, J]: the place of each row's group among the groups of all objectives, one objective after another."""
-        assert durations_BA is not None
-        durations_JB = durations_BA[:, self.columns_J].T.double().contiguous()
-        groups_JB = torch.searchsorted(self.edges_JE, durations_JB).masked_fill(durations_JB.isnan(), GROUPS)
-        return _places(torch.arange(len(self.objectives), device=groups_JB.device), groups_JB.T)
+    def _ranks(self, labels: Tensor, tables: Tensor) -> Tensor:
+        """Compute Φ_g(y): between two knots on the line through them; for a label that ties with knots, their middle.
 
-    def _ranks(self, labels: Tensor, groups: Tensor) -> Tensor:
-        """Compute Φ_g(y): between two knots on the line through them; for a label that ties with knots, their middle."""
-        below, part = between(self.knots_JGQ.flatten(0, 1), groups, labels)
-        until = count(self.knots_JGQ.flatten(0, 1), groups, labels, torch.le)
+        `tables` are the places of the groups among those of all objectives (`LengthGroups.tables`).
+        """
+        below, part = between(self.knots_JGQ.flatten(0, 1), tables, labels)
+        until = count(self.knots_JGQ.flatten(0, 1), tables, labels, torch.le)
         places = torch.where(until > below, (below + until) / 2, below - 0.5 + part)
         return (places / KNOTS).clamp(0.5 / KNOTS, 1.0 - 0.5 / KNOTS)
 
-    def _means(self, ranks: Tensor, groups: Tensor) -> Tensor:
+    def _means(self, ranks_BJ: Tensor, groups_BJ: Tensor) -> Tensor:
         """Compute E[y | rank, g]: between two knots of the group's map on the line through them, and constant at the map's ends."""
-        return interpolated(self.ranks_JGP.flatten(0, 1), self.means_JGP.flatten(0, 1), groups, ranks)
+        return interpolated(self.ranks_JGP.flatten(0, 1), self.means_JGP.flatten(0, 1), self.groups.tables(groups_BJ), ranks_BJ)
 
 
-def _places(objectives: Tensor, groups: Tensor) -> Tensor:
-    return objectives * (GROUPS + 1) + groups
-
-
-def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return at most GROUPS − 1 ascending inner edges: quantiles of duration, but none that leaves a group fewer than FEWEST_ROWS rows.
-
-    Rows at an edge lie below it. Quantiles repeat where many videos have the same length; such a length is one group.
-    """
-    quantiles = np.unique(weighted_quantiles(durations_N, weights_N, np.arange(1, GROUPS) / GROUPS))
-    below = np.searchsorted(np.sort(durations_N), quantiles, side="right")  # rows at or below each
-    kept, last = [], 0
-    for quantile, rows in zip(quantiles, below, strict=True):
-        if rows - last >= FEWEST_ROWS and len(durations_N) - rows >= FEWEST_ROWS:
-            kept.append(quantile)
-            last = rows
-    return np.array(kept)
+def _of_lengths(groups_N: NDArray[np.int64]) -> range:
+    """Return the groups of a known length. Each of them has rows."""
+    return range(1, int(groups_N.max()) + 1)

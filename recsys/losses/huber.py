@@ -40,9 +40,9 @@ class Huber(Standardised):
         return Fitted(start=start, scale=float(np.average(rows_N, weights=sample.weights_N)) or 1.0)
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return self.per_row_told(outputs_BJ, self._standardise(labels_BJ))
+        return self.per_row_told(outputs_BJ, self._standardise(labels_BJ), durations_BA)
 
-    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor, durations_BA: Tensor | None) -> Tensor:
         return F.huber_loss(outputs_BJ, told, reduction="none", delta=_DELTA)
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:

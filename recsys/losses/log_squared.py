@@ -37,9 +37,9 @@ class LogSquared(Standardised):
         return super().fit(j, sample._replace(labels_N=logs_N))
 
     def per_row(self, outputs_BJ: Tensor, labels_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
-        return self.per_row_told(outputs_BJ, self._standardise(labels_BJ.log1p()))
+        return self.per_row_told(outputs_BJ, self._standardise(labels_BJ.log1p()), durations_BA)
 
-    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor, durations_BA: Tensor | None) -> Tensor:
         return (outputs_BJ - told).square()
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:

@@ -36,7 +36,8 @@ class Fitted(NamedTuple):
 class Loss(nn.Module, ABC):
     """J objectives of one loss at once. Constants are float64 buffers whose shapes depend on the objectives alone.
 
-    Outputs and labels are [B, J], finite. `durations_BA` is in the order of `objectives.durations`; it is None where no duration is read.
+    Outputs and labels are [B, J], finite. `durations_BA` is in the order of `objectives.durations` of these J; it is
+    None where none of all the objectives reads a duration.
     """
 
     is_smeared: ClassVar[bool] = False  # whether values need `fit_smearing` to be means
@@ -58,14 +59,14 @@ class Loss(nn.Module, ABC):
         """Return the label's expected value in its own unit, [B, J], from float64 outputs."""
 
     @abstractmethod
-    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+    def told_by(self, teacher: Self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return what a teacher's outputs say of each row, [B, J, ...], on this loss's scale. A mean over teachers has the same form.
 
         The teacher learned the same objectives by the same loss. Its constants may come from other days.
         """
 
     @abstractmethod
-    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return each row's loss against what it was told, [B, J], in the units of `per_row`: least where the outputs say the same."""
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from recsys import objectives, schema
 from recsys.errors import data_error
+from recsys.losses.distribution import Distribution
 from recsys.losses.loss import Loss, Sample
 from recsys.losses.ordinal import Ordinal
 from recsys.objectives import Objective, durations
@@ -47,6 +48,8 @@ class ObjectiveLosses(nn.Module):
             if places:
                 self.methods[name] = loss([self.objectives[k] for k in places])
                 self.register_buffer(f"{name}_J", torch.tensor(places), persistent=False)
+                lengths = [self._durations.index(column) for column in durations([self.objectives[k] for k in places])]
+                self.register_buffer(f"{name}_A", torch.tensor(lengths, dtype=torch.int64), persistent=False)
                 order += places
         self.register_buffer("back_K", torch.tensor(np.argsort(order)), persistent=False)
         self.back_K: Tensor
@@ -65,7 +68,7 @@ class ObjectiveLosses(nn.Module):
         """
         losses = cls(objectives)
         losses._need(durations_NA)
-        for loss, places in losses._losses():
+        for _, loss, places in losses._named():
             for j, k in enumerate(places.tolist()):
                 _refuse_bad_labels(loss.objectives[j], labels_NK[:, k])
                 fitted = loss.fit(j, losses._sample(k, labels_NK, durations_NA, weights_N))
@@ -77,7 +80,7 @@ class ObjectiveLosses(nn.Module):
     @property
     def is_smeared(self) -> bool:
         """Return whether some values need `fit_smearing` to be means."""
-        return any(loss.is_smeared for loss, _ in self._losses())
+        return any(loss.is_smeared for _, loss, _ in self._named())
 
     def forward(
         self, outputs_BK: Tensor, labels_BK: Tensor, durations_BA: Tensor | None = None, weights_B: Tensor | None = None
@@ -92,16 +95,29 @@ class ObjectiveLosses(nn.Module):
         outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
         observed_BK = ~labels_BK.isnan()
         known_BK = torch.where(observed_BK, labels_BK, 0.0).to(outputs_BK.dtype)  # before the loss: in its gradient NaN · 0 would be NaN
-        rows = [loss.per_row(outputs_BK[:, places], known_BK[:, places], durations_BA) for loss, places in self._losses()]
+        rows = [
+            loss.per_row(outputs_BK[:, places], known_BK[:, places], self._lengths(name, durations_BA))
+            for name, loss, places in self._named()
+        ]
         return self._means(rows, observed_BK, weights_B)
 
-    def against(self, told: Mapping[str, Tensor], outputs_BK: Tensor, labels_BK: Tensor, weights_B: Tensor | None = None) -> Tensor:
+    def against(
+        self,
+        told: Mapping[str, Tensor],
+        outputs_BK: Tensor,
+        labels_BK: Tensor,
+        durations_BA: Tensor | None = None,
+        weights_B: Tensor | None = None,
+    ) -> Tensor:
         """Return losses [K] against what a teacher says (`told_by`), over the rows and in the units of the losses against the labels.
 
         Of the labels only this is read: whether they are observed.
         """
+        self._need(durations_BA)
         outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
-        rows = [loss.per_row_told(outputs_BK[:, places], told[name]) for name, loss, places in self._named()]
+        rows = [
+            loss.per_row_told(outputs_BK[:, places], told[name], self._lengths(name, durations_BA)) for name, loss, places in self._named()
+        ]
         return self._means(rows, ~labels_BK.isnan(), weights_B)[0]
 
     def _means(self, rows: Sequence[Tensor], observed_BK: Tensor, weights_B: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -115,25 +131,34 @@ class ObjectiveLosses(nn.Module):
         return sums_K / counts_K.where(counts_K > 0, 1.0) / self.scale_K.to(sums_K.dtype), counts_K
 
     @torch.no_grad()
-    def told_by(self, teacher: "ObjectiveLosses", outputs_BK: Tensor) -> dict[str, Tensor]:
+    def told_by(self, teacher: "ObjectiveLosses", outputs_BK: Tensor, durations_BA: Tensor | None = None) -> dict[str, Tensor]:
         """Return what the outputs of a teacher say: method → [B, J, ...] (`Loss.told_by`). Its objectives are these, in this order."""
+        self._need(durations_BA)
         outputs_BK = outputs_BK.to(torch.promote_types(outputs_BK.dtype, torch.float32))
         pairs = zip(self._named(), teacher._named(), strict=True)
-        return {name: loss.told_by(its, outputs_BK[:, places]) for (name, loss, places), (_, its, _) in pairs}
+        return {
+            name: loss.told_by(its, outputs_BK[:, places], self._lengths(name, durations_BA)) for (name, loss, places), (_, its, _) in pairs
+        }
 
     @torch.no_grad()
     def values(self, outputs_BK: Tensor, durations_BA: Tensor | None = None) -> Tensor:
         """Return [B, V] float64 in the order of `predictions.value_names`.
 
-        Values are probabilities (for a conditional objective the joint one), expected values in the labels' own units, and probabilities of
-        levels.
+        Values are probabilities (for a conditional objective the joint one), expected values in the labels' own units, percentiles, and
+        probabilities of levels.
         """
         self._need(durations_BA)
         outputs_BK = outputs_BK.double()
-        parts = [loss.value(outputs_BK[:, places], durations_BA) for loss, places in self._losses()]
-        values_BK = torch.cat(parts, dim=1)[:, self.back_K]
-        levels = [loss.level_probabilities(outputs_BK[:, places]) for loss, places in self._losses() if isinstance(loss, Ordinal)]
-        return torch.cat([values_BK, *levels], dim=1)
+        means, percentiles, levels = [], [], []
+        for name, loss, places in self._named():
+            outputs_BJ, lengths_BA = outputs_BK[:, places], self._lengths(name, durations_BA)
+            means.append(loss.value(outputs_BJ, lengths_BA))
+            match loss:
+                case Distribution():
+                    percentiles.append(loss.percentiles(outputs_BJ, lengths_BA))
+                case Ordinal():
+                    levels.append(loss.level_probabilities(outputs_BJ))
+        return torch.cat([torch.cat(means, dim=1)[:, self.back_K], *percentiles, *levels], dim=1)
 
     @torch.no_grad()
     def fit_smearing(
@@ -148,19 +173,19 @@ class ObjectiveLosses(nn.Module):
         An objective with no observed row keeps its constant.
         """
         self._need(durations_NA)
-        durations = None if durations_NA is None else self._doubles(durations_NA)
-        for loss, places in self._losses():
+        durations_TA = None if durations_NA is None else self._doubles(durations_NA)
+        for name, loss, places in self._named():
             if loss.is_smeared:
                 columns = places.tolist()
                 outputs_NJ, labels_NJ = self._doubles(outputs_NK[:, columns]), self._doubles(labels_NK[:, columns])
                 observed_NJ = ~labels_NJ.isnan()
                 weights_NJ = observed_NJ.double() if weights_N is None else observed_NJ * self._doubles(weights_N)[:, None]
-                loss.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), durations, weights_NJ)
+                loss.fit_smearing(outputs_NJ, labels_NJ.where(observed_NJ, 0.0), self._lengths(name, durations_TA), weights_NJ)
 
-    def _losses(self) -> Iterator[tuple[Loss, Tensor]]:
-        """Yield each loss in use, with the places of its objectives."""
-        for _, loss, places in self._named():
-            yield loss, places
+    def _lengths(self, name: str, durations_BA: Tensor | None) -> Tensor | None:
+        """Return the columns of the durations that this loss reads, in its own order; None where it reads none."""
+        columns = self.get_buffer(f"{name}_A")
+        return durations_BA[:, columns] if durations_BA is not None and len(columns) else None
 
     def _named(self) -> Iterator[tuple[str, Loss, Tensor]]:
         """Yield each loss in use with its name and the places of its objectives."""
@@ -173,7 +198,7 @@ class ObjectiveLosses(nn.Module):
 
     def _need(self, durations: object) -> None:
         if self._durations and durations is None:
-            raise ValueError(f"found no durations, expected columns of {', '.join(self._durations)}, which d2q reads")
+            raise ValueError(f"found no durations, expected columns of {', '.join(self._durations)}, which objectives read")
 
     def _sample(
         self,

@@ -44,11 +44,11 @@ class Ordinal(Loss):
         distance_BJL = (labels_BJ[..., None] - self.levels_JL.to(labels_BJ.dtype)).abs()
         return -self._log_probabilities(outputs_BJ).gather(-1, distance_BJL.argmin(-1, keepdim=True)).squeeze(-1)
 
-    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+    def told_by(self, teacher: Self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the teacher's probabilities of the levels, [B, J, L]; 0 beyond an objective's last level."""
         return teacher._log_probabilities(outputs_BJ).exp()
 
-    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor, durations_BA: Tensor | None) -> Tensor:
         return cross_entropy(told, self._log_probabilities(outputs_BJ))
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:

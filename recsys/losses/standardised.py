@@ -31,7 +31,7 @@ class Standardised(Loss):
         self.std_J[j] = np.sqrt(np.average((labels_N - mean) ** 2, weights=weights_N)) if varies else 1.0
         return Fitted(start=0.0, scale=1.0)
 
-    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+    def told_by(self, teacher: Self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the teacher's outputs [B, J] on this loss's standardised scale."""
         return self._standardise(teacher._in_label_units(outputs_BJ)).to(outputs_BJ.dtype)
 

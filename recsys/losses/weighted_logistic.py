@@ -56,14 +56,14 @@ class WeightedLogistic(Loss):
         watched_BJ = labels_BJ / self.unit_J.to(labels_BJ.dtype)
         return watched_BJ * F.softplus(-outputs_BJ) + (labels_BJ == 0).to(outputs_BJ.dtype) * F.softplus(outputs_BJ)
 
-    def told_by(self, teacher: Self, outputs_BJ: Tensor) -> Tensor:
+    def told_by(self, teacher: Self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return σ of the teacher's output, [B, J], its odds counted in this loss's u.
 
         A mean over teachers is a mean of σ, while an ensemble predicts the mean of odds. Each row counts alike, whatever was watched.
         """
         return (outputs_BJ + (teacher.unit_J / self.unit_J).log().to(outputs_BJ.dtype)).sigmoid()
 
-    def per_row_told(self, outputs_BJ: Tensor, told: Tensor) -> Tensor:
+    def per_row_told(self, outputs_BJ: Tensor, told: Tensor, durations_BA: Tensor | None) -> Tensor:
         return F.binary_cross_entropy_with_logits(outputs_BJ, told, reduction="none")
 
     def value(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:

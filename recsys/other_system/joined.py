@@ -172,8 +172,8 @@ def _replaced(ours: pa.Table, theirs: pa.Table, path: Path, predicted: Sequence[
                 fix="score every impression, in the unit of the label",
             )
         table = table.set_column(table.column_names.index(name), name, pa.array(values_N))
-        if (rank := schema.rank_column(objective.name)) in theirs.column_names:
-            table = table.append_column(rank, pa.array(_numbers(theirs, rank, path)))
+        for order in [column for column in _orders(objective.name) if column in theirs.column_names]:
+            table = table.append_column(order, pa.array(_numbers(theirs, order, path)))
     if has_score:
         values_N = _numbers(theirs, schema.SCORE, path)
         if not np.isfinite(values_N).all():
@@ -187,10 +187,16 @@ def _replaced(ours: pa.Table, theirs: pa.Table, path: Path, predicted: Sequence[
 
 
 def _is_derived(name: str, predicted: Sequence[str]) -> bool:
-    """Return whether a column is a rank, a conditional form, a level, or an uncalibrated form of a prediction that is replaced."""
+    """Return whether a column is an order, a conditional form, a level, or an uncalibrated form of a prediction that is replaced."""
     prefixes = tuple(schema.prediction_column(of) + sign for of in predicted for sign in ("|", "="))
     conditional = name.startswith(schema.prediction_column("")) and "|" in name
-    return conditional or name.startswith(prefixes) or name in [schema.rank_column(of) for of in predicted] or name.startswith(schema.RAW)
+    return conditional or name.startswith((*prefixes, schema.RAW)) or any(name in _orders(of) for of in predicted)
+
+
+def _orders(objective: str) -> tuple[str, ...]:
+    """Return the columns that order impressions or lists by an objective where they are there, in the place of its expected value."""
+    percentile = schema.percentile_name(objective)
+    return schema.rank_column(objective), schema.prediction_column(percentile), schema.rank_column(percentile)
 
 
 def _numbers(table: pa.Table, column: str, path: Path) -> NDArray[np.float64]:

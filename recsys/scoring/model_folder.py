@@ -18,7 +18,7 @@ from recsys.config import Learning, problems_of
 from recsys.encoding import Encoder
 from recsys.errors import ArtifactError, short
 from recsys.objectives import Objective
-from recsys.predictions import value_names
+from recsys.predictions import ranking_names, value_names
 from recsys.scoring.member import Member, loaded_member
 from recsys.scoring.tensor_files import mapped_tensors, write_tensors
 from recsys.workspace import ENCODER, INSIDE
@@ -127,15 +127,16 @@ def _member(pipeline: Learning, encoder: Encoder, weights: Mapping[str, Tensor],
 
 
 def validation_table(
-    rows: Mapping[str, int], predicted_NV: NDArray[np.float64], ranking_NK: NDArray[np.float64] | None, objectives: Sequence[Objective]
+    rows: Mapping[str, int], predicted_NV: NDArray[np.float64], ranking_NR: NDArray[np.float64] | None, objectives: Sequence[Objective]
 ) -> pa.Table:
     """Return the kept predictions on the validation days, row for row as the encoded days have them. `rows`: day → its number of rows.
 
-    Columns are `pred.X` for each of `predictions.value_names`, and `rank.X` for each objective where ranking has predictions of its own.
+    Columns are `pred.X` for each of `predictions.value_names`, and `rank.X` for each of `predictions.ranking_names` where ranking has
+    predictions of its own.
     """
     columns = {schema.DAY: pa.array([day for day, count in rows.items() for _ in range(count)], pa.string())}
     for v, name in enumerate(value_names(objectives)):
         columns[schema.prediction_column(name)] = pa.array(predicted_NV[:, v])
-    if ranking_NK is not None:
-        columns |= {schema.rank_column(objective.name): pa.array(ranking_NK[:, k]) for k, objective in enumerate(objectives)}
+    if ranking_NR is not None:
+        columns |= {schema.rank_column(name): pa.array(ranking_NR[:, v]) for v, name in enumerate(ranking_names(objectives))}
     return pa.table(columns)

@@ -20,7 +20,7 @@ from recsys.encoding.packing import Packed
 from recsys.errors import ArtifactError, DataError
 from recsys.models import Position
 from recsys.objectives import Objective
-from recsys.predictions import assemble, carried, value_names
+from recsys.predictions import assemble, carried, ranking_names, value_names
 from recsys.processes import Task
 from recsys.processes.together import joined, order_all
 from recsys.progress import Console
@@ -54,9 +54,9 @@ class Scorer:
     def predict(self, examples: pa.Table, position: Position = "missing") -> NDArray[np.float64]:
         """Return [N, V] values in the order of `predictions.value_names`, rows as in `examples`. Labels are not read.
 
-        The first K columns are the objectives' expected values in the labels' own units. The probabilities of levels follow. The position
-        is missing (as when ranking: no place has been given yet), or as logged in `bias.position`. Raise ArtifactError where a column is
-        missing that the encoder was fitted on.
+        The first K columns are the objectives' expected values in the labels' own units. The position is missing (as
+        when ranking: no place has been given yet), or as logged in `bias.position`. Raise ArtifactError where a column is missing that the
+        encoder was fitted on.
         """
         parts = [examples.slice(start, PREDICTION_ROWS) for start in range(0, len(examples), PREDICTION_ROWS)]
         none = np.empty((0, len(value_names(self.objectives))))
@@ -167,22 +167,26 @@ def score_frozen(pipeline: Pipeline, examples: Path, run: Path, days: Sequence[s
         for rows in artifacts.read_batches(day_folder(examples, day) / PART, PREDICTION_ROWS):
             logged.append(scorer.predict(rows, "logged"))
             missing.append(scorer.predict(rows, "missing") if scorer.sees_position else none_NV)
-        ranks_NK = np.concatenate(missing)[:, : len(scorer.objectives)] if scorer.sees_position else None
-        tables.append(_day_table(scorer, pipeline, examples, day, schema.TEST, Predicted(np.concatenate(logged), ranks_NK)))
+        ranks_NR = _ranking(scorer, np.concatenate(missing)) if scorer.sees_position else None
+        tables.append(_day_table(scorer, pipeline, examples, day, schema.TEST, Predicted(np.concatenate(logged), ranks_NR)))
     return pa.concat_tables(tables)
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One day's values with the position as logged, and its expected values with the position missing."""
+    """One day's values with the position as logged, and those of them that order lists with the position missing."""
 
     logged_NV: NDArray[np.float64]
-    missing_NK: NDArray[np.float64] | None
+    missing_NR: NDArray[np.float64] | None
 
 
 def _predicted(scorer: Scorer, day: EncodedDays) -> Predicted:
     logged_NV = scorer.predict_encoded(day, "logged")
-    return Predicted(logged_NV, scorer.predict_encoded(day, "missing")[:, : len(scorer.objectives)] if scorer.sees_position else None)
+    return Predicted(logged_NV, _ranking(scorer, scorer.predict_encoded(day, "missing")) if scorer.sees_position else None)
+
+
+def _ranking(scorer: Scorer, values_NV: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values_NV[:, : len(ranking_names(scorer.objectives))]
 
 
 def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicted:
@@ -191,7 +195,7 @@ def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicte
     def stacked(names: Iterable[str]) -> NDArray[np.float64]:
         return np.column_stack([rows[name].to_numpy() for name in names])
 
-    ranks = [schema.rank_column(objective.name) for objective in objectives]
+    ranks = [schema.rank_column(name) for name in ranking_names(objectives)]
     logged_NV = stacked(map(schema.prediction_column, value_names(objectives)))
     return Predicted(logged_NV, stacked(ranks) if ranks[0] in kept.column_names else None)
 
@@ -210,7 +214,7 @@ def _day_table(scorer: Scorer, pipeline: Pipeline, examples: Path, day: str, spl
         split=split,
         objectives=pipeline.objective,
         predicted_NV=predicted.logged_NV,
-        ranking_NK=predicted.missing_NK,
+        ranking_NR=predicted.missing_NR,
         train_means=scorer.model.train_means,
     )
 

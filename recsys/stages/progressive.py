@@ -89,7 +89,7 @@ def predicted_before(job: Job, options: Pipeline, day: str) -> pa.Table:
 
     Labels are those that are there now.
     """
-    from recsys.predictions import assemble, value_names
+    from recsys.predictions import assemble, ranking_names, value_names
 
     examples = artifacts.read_table(day_folder(job.examples, day) / PART)
     examples = examples.drop_columns([name for name in examples.column_names if name.startswith(schema.SLICE)])
@@ -99,14 +99,14 @@ def predicted_before(job: Job, options: Pipeline, day: str) -> pa.Table:
         values_NV: NDArray[np.float64] = np.mean([np.column_stack([member[name].to_numpy() for name in columns]) for member in members], 0)
         return values_NV
 
-    ranks = [schema.rank_column(objective.name) for objective in options.objective]
+    ranks = [schema.rank_column(name) for name in ranking_names(options.objective)]
     return assemble(
         examples,
         day=day,
         split=schema.TEST,
         objectives=options.objective,
         predicted_NV=mean([schema.prediction_column(name) for name in value_names(options.objective)]),
-        ranking_NK=mean(ranks) if ranks[0] in members[0].column_names else None,
+        ranking_NR=mean(ranks) if ranks[0] in members[0].column_names else None,
         train_means={},
     )
 

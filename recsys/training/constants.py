@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.encoding import EncodedDays
-from recsys.losses import d2q, distribution
+from recsys.losses import distribution, lengths
 from recsys.objectives import Objective
 
 # Legend: N rows, K objectives.
@@ -59,7 +59,7 @@ def rarer(labels_NK: NDArray[np.float32], objectives: Sequence[Objective]) -> ND
             case "weighted_logistic":  # it learns odds between watched rows and others
                 found.append(min(known, _OTHERS * min(watched, known - watched)))
             case "d2q":
-                found.append(watched / d2q.GROUPS)
+                found.append(watched / lengths.GROUPS)
             case "distribution":
                 found.append(watched * _ENOUGH / (_BINS * distribution.BIN_ROWS))
             case _:

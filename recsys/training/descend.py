@@ -124,7 +124,9 @@ def forward(state: State, batch: Batch, compute: Compute, told: Told | None) -> 
         losses_K, counts_K = losses(outputs_BK, batch.labels, batch.durations, batch.weights)
         descended_K = losses_K
         if told is not None:
-            descended_K = torch.lerp(losses_K, losses.against(told.by_method, outputs_BK, batch.labels, batch.weights), told.share)
+            descended_K = torch.lerp(
+                losses_K, losses.against(told.by_method, outputs_BK, batch.labels, batch.durations, batch.weights), told.share
+            )
     if compute.group.size > 1:
         # Penalties depend on weights alone, so that shares of any size add up.
         output = output._replace(penalty=output.penalty * (len(batch.labels) / rows))

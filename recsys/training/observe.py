@@ -3,11 +3,13 @@
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys import schema
 from recsys.encoding import EncodedDays, Period, batches, steps_per_epoch
 from recsys.models import Position
+from recsys.predictions import ranking_names
 from recsys.scoring import mean_looks
 from recsys.scoring.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
 from recsys.scoring.model_folder import validation_table
@@ -18,7 +20,7 @@ from recsys.training.rounds import Round
 from recsys.training.state import Choice, State
 from recsys.training.work import Work
 
-# Legend: N rows, K objectives, V values of a row (predictions.value_names).
+# Legend: N rows, K objectives, V values of a row (predictions.value_names), R that order lists.
 
 _ALWAYS = Period()
 _SMEARING_BATCHES = 128  # batches of PREDICTION_ROWS rows
@@ -50,8 +52,8 @@ def progressive(work: Work, state: State, day: str, *, kept: bool) -> pa.Table |
 def _as_table(work: Work, state: State, days: EncodedDays, logged: Outputs) -> pa.Table:
     """Return the predictions of a day in the form of `model_folder.validation_table`, with those where the position is missing."""
     missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
-    rank_NK = None if missing is None else values(state.judged, missing)[:, : len(work.pipeline.objective)]
-    return validation_table({days.days[0]: len(logged.raw_NK)}, values(state.judged, logged), rank_NK, work.pipeline.objective)
+    rank_NR = None if missing is None else _ranking(work, state, missing)
+    return validation_table({days.days[0]: len(logged.raw_NK)}, values(state.judged, logged), rank_NR, work.pipeline.objective)
 
 
 def validate(work: Work, state: State, this: Round) -> None:
@@ -75,7 +77,7 @@ def validate(work: Work, state: State, this: Round) -> None:
 
 
 def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
-    """Return what stays of the choosing phase: values on the validation days [N, V], also with the position missing [N, K], and looks.
+    """Return what stays of the choosing phase: values on the validation days [N, V], also with the position missing [N, R], and looks.
 
     Without validation days, return the looks on the last training day.
     """
@@ -93,8 +95,12 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
         _write_line(work, state, "kept", "validation", passes - 1, None, logged, days, work.judged)
     kept[schema.PREDICTION] = torch.from_numpy(values(state.judged, logged))
     if missing is not None:
-        kept[schema.RANK] = torch.from_numpy(values(state.judged, missing)[:, : len(work.pipeline.objective)].copy())
+        kept[schema.RANK] = torch.from_numpy(_ranking(work, state, missing).copy())
     return kept
+
+
+def _ranking(work: Work, state: State, missing: Outputs) -> NDArray[np.float64]:
+    return values(state.judged, missing)[:, : len(ranking_names(work.pipeline.objective))]
 
 
 def fit_smearing(work: Work, state: State, learned: EncodedDays) -> None:

@@ -63,7 +63,7 @@ class Teacher:
         for member in self.members[phase]:
             with self._compute.autocast():
                 output = member.ranker.predict(batch, position="logged")
-            said.append(student.told_by(member.losses, output.outputs_BK.float()))
+            said.append(student.told_by(member.losses, output.outputs_BK.float(), batch.durations))
         return Told({method: torch.stack([one[method] for one in said]).mean(0) for method in said[0]}, self._share)
 
 

@@ -61,7 +61,7 @@ def day(rng: np.random.Generator, number: int, split: str, *, rows: int = ROWS) 
     )
     return assemble(
         examples, day=f"2024-01-0{number}", split=split, objectives=ALL, predicted_NV=predicted(logit_N),
-        ranking_NK=predicted(logit_N - 0.2)[:, : len(ALL)], train_means={"click": 0.4},
+        ranking_NR=predicted(logit_N - 0.2)[:, : len(ALL)], train_means={"click": 0.4},
     )  # fmt: skip
 
 

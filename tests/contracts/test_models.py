@@ -27,7 +27,18 @@ MIXES = {
     "binaries": ("binary", "binary", "binary"),
     "funnel": FUNNEL,
     "numbers": ("watch_time", "regression", "huber"),
-    "every kind": ("binary", "regression", "huber", "watch_time", "weighted_logistic", "d2q", "ordinal", "binary|0", "distribution"),
+    "every kind": (
+        "binary",
+        "regression",
+        "huber",
+        "watch_time",
+        "weighted_logistic",
+        "d2q",
+        "ordinal",
+        "binary|0",
+        "distribution",
+        "by_length",
+    ),
 }
 
 

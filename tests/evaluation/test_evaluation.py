@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation import METRICS, MOST_VALUES, OTHERS, evaluate, measured
 from recsys.objectives import Objective
 from recsys.predictions import judged, judged_beside
@@ -259,3 +259,33 @@ def test_text_ids_booleans_and_small_floats_are_the_same_numbers(predictions):
     columns = ["metric", "value", "low", "high", "n"]
     plain = frame(whole.drop(columns=["day", "slice.tab"]), [LIKE])[columns]
     pd.testing.assert_frame_equal(frame(typed, [LIKE])[columns], plain)
+
+
+ORDERED = ("xauc", "xgauc", "xgauc_list", "spearman")
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["one order", "position missing"])
+def test_percentiles_order_impressions_and_lists_and_means_are_judged_as_values(predictions, rng, missing):
+    """Each number of an order is that of a run that predicts the percentile; all others are those of the mean alone."""
+    percentile, rank = rng.random(len(predictions)), rng.random(len(predictions))
+    means = predictions.assign(**({"rank.watch": rng.random(len(predictions))} if missing else {}))
+    given = means.assign(**{"pred.watch%": percentile} | ({"rank.watch%": rank} if missing else {}))
+    instead = predictions.assign(**{"pred.watch": percentile} | ({"rank.watch": rank} if missing else {}))
+    found, by_mean, by_percentile = (frame(table, [WATCH], seed=3) for table in (given, means, instead))
+    keys = ["metric", "slice", "slice_value", "day", "split"]
+    is_order = found["metric"].isin(ORDERED)
+    assert is_order.any()
+    assert (~is_order).any()
+    for mine, theirs in ((found[is_order], by_percentile), (found[~is_order], by_mean)):
+        both = mine.merge(theirs, on=keys, suffixes=("", ".theirs"))
+        assert len(both) == len(mine)
+        for column in ("value", "low", "high"):
+            np.testing.assert_allclose(both[column].astype(float), both[f"{column}.theirs"].astype(float), rtol=1e-12)
+
+
+def test_a_percentile_that_is_no_number_is_refused(predictions):
+    predictions["pred.watch%"] = 0.5
+    predictions.loc[3, "pred.watch%"] = np.nan
+    predictions.loc[3, "label.watch"] = 1.0
+    with pytest.raises(DataError, match=r"column pred\.watch%: found null, NaN or infinite"):
+        frame(predictions, [WATCH])

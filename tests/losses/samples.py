@@ -19,6 +19,7 @@ OBJECTIVES = (
     Objective(name="log_squared", kind="watch_time", method="log_squared", label="x"),
     Objective(name="distribution", kind="watch_time", label="x"),
     Objective(name="distribution_of_all", kind="watch_time", label="x"),
+    Objective(name="distribution_by_length", kind="watch_time", duration="song_length", label="x"),
 )
 NAMES = tuple(objective.name for objective in OBJECTIVES)
 
@@ -42,6 +43,7 @@ def labels(rng, rows, *, holes=0.2):
         "weighted_logistic": watched[:, 0] * click,
         "distribution": watched[:, 0] * click,
         "distribution_of_all": 1 + watched[:, 1],
+        "distribution_by_length": watched[:, 1] * click,
         "huber": rng.lognormal(1.0, 1.0, rows),
         "squared": rng.normal(3.0, 2.0, rows),
         "stars": rng.choice([1, 2, 3, 4, 5], rows, p=[0.1, 0.05, 0.15, 0.4, 0.3]),

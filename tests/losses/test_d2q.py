@@ -5,7 +5,7 @@ from scipy.special import logit
 from scipy.stats import rankdata, spearmanr
 
 from recsys.errors import EXIT_DATA, DataError
-from recsys.losses import ObjectiveLosses, d2q
+from recsys.losses import ObjectiveLosses, d2q, lengths
 from recsys.losses.loss import weighted_quantiles
 from recsys.objectives import Objective
 
@@ -37,6 +37,7 @@ def predicted(losses, shares, durations):
 
 def test_by_hand(monkeypatch):
     """Two lengths. Of 10 s: 0, 0, 4, 8 s watched, ranks 1/4 (twice), 5/8, 7/8. Of 60 s: 5, 10, 60, 60 s, ranks 1/8, 3/8, 3/4 (twice)."""
+    monkeypatch.setattr(lengths, "FEWEST_ROWS", 1)
     monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
     labels, durations = [0, 0, 4, 8, 5, 10, 60, 60], [10] * 4 + [60] * 4
     losses = fit(labels, durations)
@@ -47,7 +48,7 @@ def test_by_hand(monkeypatch):
 
 
 def groups_of(losses, durations):
-    edges = losses.methods["d2q"].edges_JE[0].numpy()
+    edges = losses.methods["d2q"].groups.edges_JE[0].numpy()
     return np.searchsorted(edges[np.isfinite(edges)], durations)
 
 
@@ -62,11 +63,11 @@ def test_ranks_are_scipy_s_within_each_group(rng):
     labels, durations = sample(rng)
     losses = fit(labels, durations)
     groups = groups_of(losses, durations)
-    assert np.unique(groups).tolist() == list(range(d2q.GROUPS))
-    assert np.bincount(groups).tolist() == [400] * d2q.GROUPS
+    assert np.unique(groups).tolist() == list(range(lengths.GROUPS))
+    assert np.bincount(groups).tolist() == [400] * lengths.GROUPS
     some = rng.permutation(12_000)[:600]
     expected = np.empty(12_000)
-    for group in range(d2q.GROUPS):
+    for group in range(lengths.GROUPS):
         mine = groups == group
         expected[mine] = (rankdata(labels[mine], method="average") - 0.5) / mine.sum()
     assert np.abs(ranks(losses, labels[some], durations[some]) - expected[some]).max() < 1.5 / d2q.KNOTS
@@ -138,7 +139,7 @@ def test_before_a_net_is_asked_a_group_s_mean_is_predicted(rng):
 def test_a_group_with_too_little_to_fit_a_map_has_that_of_all_rows(rng, how):
     """In the group of missing lengths: its values rise with the rank and are not 0, and the sum over all rows agrees."""
     feed = MostlyUnwatched(rng)
-    missing = np.arange(len(feed.labels)) < {"of few rows": d2q.FEWEST_ROWS - 1, "of no row": 0, "not watched": 300}[how]
+    missing = np.arange(len(feed.labels)) < {"of few rows": lengths.FEWEST_ROWS - 1, "of no row": 0, "not watched": 300}[how]
     labels, durations = np.where(missing, 0.0, feed.labels), np.where(missing, np.nan, feed.durations)
     losses = fit(labels, durations)
     learn(losses, feed.shares, labels, durations)
@@ -180,11 +181,11 @@ def test_a_length_never_seen_goes_to_the_nearest_group(rng):
 
 def test_groups_of_few_rows_are_merged(rng):
     counted = np.repeat([5.0, 10.0, 15.0, 20.0, 60.0], [400, 30, 30, 500, 50])
-    edges = d2q.group_edges(counted, np.ones(len(counted)))
+    edges = lengths.group_edges(counted, np.ones(len(counted)))
     assert edges.tolist() == [5.0]  # 10 and 15 are too few, even together, and so is 60 alone
     few = rng.random(350)
-    assert len(d2q.group_edges(few, np.ones(350))) == 2
-    assert len(d2q.group_edges(few[:99], np.ones(99))) == 0
+    assert len(lengths.group_edges(few, np.ones(350))) == 2
+    assert len(lengths.group_edges(few[:99], np.ones(99))) == 0
 
 
 def test_learning_ranks_learns_the_order_across_lengths(rng):

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy.special import logit
 
-from recsys.losses import ObjectiveLosses, distribution
+from recsys.errors import DataError
+from recsys.losses import ObjectiveLosses, distribution, lengths
 from recsys.objectives import Objective
 
 WATCH = Objective(name="watch", kind="watch_time", label="x")
@@ -50,7 +51,7 @@ def test_of_few_different_watch_times_it_is_the_ordinal_loss(rng):
     ours = fit(labels)
     stars = ObjectiveLosses.fit([Objective(name="stars", kind="ordinal", levels=levels, label="x")], labels[:, None]).double()
     with torch.no_grad():
-        stars.methods["ordinal"].cuts_JC[0].copy_(ours.methods["distribution"].cuts_JC[0, :3])
+        stars.methods["ordinal"].cuts_JC[0].copy_(ours.methods["distribution"].cuts_JGC[0, 0, :3])
     assert loss(ours, outputs, labels) == pytest.approx(loss(stars, outputs, labels), rel=1e-9)
     np.testing.assert_allclose(predicted(ours, outputs), predicted(stars, outputs), rtol=1e-6)
 
@@ -87,7 +88,7 @@ def test_what_knows_the_truth_predicts_its_means_and_nothing_has_a_lower_loss(rn
 
     optimiser.step(closure)
     edges = losses.methods["distribution"].edges_JC[0].numpy()
-    learned = losses.methods["distribution"].cuts_JC[0].detach().numpy()
+    learned = losses.methods["distribution"].cuts_JGC[0, 0].detach().numpy()
     thresholds = np.cumsum([learned[0], *np.exp(learned[1:])])
     inner = edges > 4.0  # the edge 0 stands for the cut at 4 s
     np.testing.assert_allclose(thresholds[0], np.log(4 / 10), atol=0.05)
@@ -162,3 +163,101 @@ def test_a_watch_time_of_many_rows_is_a_bin(rng):
     assert (np.bincount(np.searchsorted(edges, labels)) > 0).all()
     losses = fit(labels)
     assert predicted(losses, [0.0]) == pytest.approx([labels.mean()])
+
+
+BY_LENGTH = Objective(name="watch", kind="watch_time", duration="seconds", label="x")
+
+
+class FeedOfLengths:
+    """Watch times that are a share of the length, if the video is opened at all: a latent u moves the odds of that, and no length does.
+
+    `truth` is the expected watch time. `beaten` is the share of all watch times that the row is expected to exceed, ties counted half.
+    """
+
+    def __init__(self, rng, rows=60_000):
+        self.lengths = np.exp(rng.normal(3.5, 0.8, rows))
+        self.u = rng.normal(size=rows) - 1
+        opened = 1 / (1 + np.exp(-self.u))
+        self.labels = np.where(rng.random(rows) < opened, self.lengths * rng.beta(1.5, 1.2, rows), 0.0)
+        self.truth = opened * self.lengths * 1.5 / 2.7
+        below = (self.labels == 0).mean() / 2
+        shares = rng.beta(1.5, 1.2, 200)
+        watched = np.array([np.searchsorted(np.sort(self.labels), length * shares).mean() / rows for length in self.lengths[:2000]])
+        self.beaten = (1 - opened[:2000]) * below + opened[:2000] * watched
+
+    def learned(self):
+        """Losses whose thresholds have learned this feed, with the true u as the output."""
+        losses = ObjectiveLosses.fit([BY_LENGTH], self.labels[:, None], self.lengths[:, None]).double()
+        optimiser = torch.optim.LBFGS(losses.parameters(), max_iter=60, line_search_fn="strong_wolfe")
+
+        def closure():
+            optimiser.zero_grad()
+            lost = losses(column(self.u), column(self.labels), column(self.lengths))[0].sum()
+            lost.backward()
+            return lost
+
+        optimiser.step(closure)
+        losses.fit_smearing(self.u[:, None], self.labels[:, None], self.lengths[:, None])
+        return losses
+
+
+def error(values, truth):
+    return np.sqrt(np.mean((values - truth) ** 2)) / truth.std()
+
+
+def test_with_the_length_means_are_right_at_every_length_and_percentiles_order(rng):
+    """Both are read from one output, which knows no length. Without the length, one output gives all lengths one value."""
+    feed = FeedOfLengths(rng)
+    losses = feed.learned()
+    values, percentiles = losses.values(column(feed.u), column(feed.lengths)).numpy().T
+    longest = feed.lengths > np.quantile(feed.lengths, 29 / 30)  # one group
+    assert values[longest].mean() == pytest.approx(feed.labels[longest].mean(), rel=0.1)
+    assert values.sum() == pytest.approx(feed.labels.sum(), rel=1e-9)
+    assert error(values, feed.truth) < 0.4
+    alone = fit(feed.labels)
+    smear(alone, feed.u, feed.labels)
+    assert error(predicted(alone, feed.u), feed.truth) > 0.8
+    assert percentiles.min() >= 0.0
+    assert percentiles.max() <= 1.0
+    assert np.abs(percentiles[:2000] - feed.beaten).max() < 0.05
+    assert np.corrcoef(percentiles[:2000], feed.beaten)[0, 1] > 0.99
+
+
+def test_rows_of_unknown_length_are_a_group_and_few_rows_use_the_map_of_all(rng):
+    feed = FeedOfLengths(rng, rows=4000)
+    feed.lengths[:60] = np.nan
+    losses = ObjectiveLosses.fit([BY_LENGTH], feed.labels[:, None], feed.lengths[:, None]).double()
+    losses.fit_smearing(feed.u[:, None], feed.labels[:, None], feed.lengths[:, None])
+    method = losses.methods["distribution"]
+    groups = np.unique(method.groups.of(column(feed.lengths), column(feed.u)).numpy())
+    assert groups.tolist() == [lengths.UNKNOWN, *range(1, lengths.GROUPS + 1)]
+    values = losses.values(column(feed.u), column(feed.lengths))[:, 0].numpy()
+    assert np.isfinite(values).all()
+    assert values.sum() == pytest.approx(feed.labels.sum(), rel=1e-9)
+    # The few rows of unknown length have the map that all rows together have.
+    expected = method._expected(column(feed.u), method._tables(column(feed.u), column(feed.lengths)), method.means_JGL).detach().numpy()
+    of_all = distribution._fitted_map(float(method.means_JGL.max()), expected[:, 0], feed.labels, np.ones(4000))
+    ratio = method.corrected_JGP[0, lengths.UNKNOWN, : len(of_all[1])].numpy()[1:] / of_all[1][1:]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9)
+
+
+def test_a_length_that_no_training_row_has_is_refused(rng):
+    feed = FeedOfLengths(rng, rows=500)
+    with pytest.raises(DataError, match="column seconds: found no duration on any training row, expected the video's length, which watch"):
+        ObjectiveLosses.fit([BY_LENGTH], feed.labels[:, None], np.full((500, 1), np.nan))
+
+
+def test_objectives_with_and_without_a_length_learn_side_by_side(rng):
+    """Each as if it were alone, whichever column of lengths comes first."""
+    feed = FeedOfLengths(rng, rows=3000)
+    ranked = Objective(name="ranked", kind="watch_time", method="d2q", duration="other", label="x")
+    other = rng.integers(5, 90, 3000).astype(float)
+    together = ObjectiveLosses.fit([WATCH, ranked, BY_LENGTH], np.repeat(feed.labels[:, None], 3, axis=1), np.c_[other, feed.lengths])
+    said = together.double().values(torch.tensor(np.repeat(feed.u[:, None], 3, axis=1)), torch.tensor(np.c_[other, feed.lengths]))
+    for k, (objective, of_videos) in enumerate(((WATCH, None), (ranked, column(other)), (BY_LENGTH, column(feed.lengths)))):
+        alone = ObjectiveLosses.fit([objective], feed.labels[:, None], None if of_videos is None else of_videos.numpy()).double()
+        values = alone.values(column(feed.u), of_videos)
+        torch.testing.assert_close(said[:, k], values[:, 0])
+        if objective is BY_LENGTH:
+            torch.testing.assert_close(said[:, 3], values[:, 1])
+            assert said.shape[1] == 4

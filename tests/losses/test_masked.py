@@ -7,13 +7,13 @@ from safetensors.torch import load, save
 
 from recsys.calibration import maps
 from recsys.errors import DataError
-from recsys.losses import LOSSES, ObjectiveLosses, d2q, distribution
+from recsys.losses import LOSSES, ObjectiveLosses, d2q, distribution, lengths
 from recsys.objectives import Objective, durations
 from recsys.predictions import value_names
 from tests.losses.samples import NAMES, OBJECTIVES, labels
 
 N, B, K = 4000, 200, len(NAMES)
-SMOOTHED = ("click", "like", "share", "hide", "stars", "mood")  # half a row is added to each class
+SMOOTHED = ("click", "like", "share", "hide", "stars", "mood", "distribution_by_length")  # rows are added to each class, or group
 
 objectives = pytest.mark.parametrize("k", range(K), ids=NAMES)
 weighted = pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
@@ -164,6 +164,7 @@ def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
 
     Only the number of bins, which group is too small and the half row that is added to each class go by rows.
     """
+    monkeypatch.setattr(lengths, "FEWEST_ROWS", 1)
     monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
     monkeypatch.setattr(distribution, "BIN_ROWS", 1)
     monkeypatch.setattr(maps, "MOST_BINS", 5)
@@ -301,7 +302,7 @@ def test_saved_and_loaded_into_a_fresh_one_it_says_the_same_bits(feed, outputs):
 
 
 def test_the_only_parameters_are_thresholds(feed):
-    assert [name for name, _ in feed.losses.named_parameters()] == ["methods.distribution.cuts_JC", "methods.ordinal.cuts_JC"]
+    assert [name for name, _ in feed.losses.named_parameters()] == ["methods.distribution.cuts_JGC", "methods.ordinal.cuts_JC"]
     assert not list(ObjectiveLosses([o for o in OBJECTIVES if o.learned_by not in ("ordinal", "distribution")]).parameters())
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from recsys.losses import ObjectiveLosses
+from recsys.losses.lengths import UNKNOWN
 from recsys.objectives import Objective
 from tests.losses.samples import NAMES, OBJECTIVES, labels
 
@@ -20,7 +21,15 @@ class Lesson:
         rng = np.random.default_rng(seed)
         labels_NK, durations_NA = labels(rng, N)
         if scale != 1.0:
-            for name in ("squared", "huber", "log_squared", "weighted_logistic", "distribution", "distribution_of_all"):
+            for name in (
+                "squared",
+                "huber",
+                "log_squared",
+                "weighted_logistic",
+                "distribution",
+                "distribution_of_all",
+                "distribution_by_length",
+            ):
                 labels_NK[:, NAMES.index(name)] *= scale
         self.losses = ObjectiveLosses.fit(OBJECTIVES, labels_NK, durations_NA).double()
         self.labels_BK, self.durations_BA = torch.tensor(labels_NK[:B]), torch.tensor(durations_NA[:B])
@@ -29,7 +38,7 @@ class Lesson:
 
     def told(self, *outputs):
         """The mean of what these outputs say."""
-        said = [self.losses.told_by(self.losses, outputs_BK) for outputs_BK in outputs]
+        said = [self.losses.told_by(self.losses, outputs_BK, self.durations_BA) for outputs_BK in outputs]
         return {name: torch.stack([one[name] for one in said]).mean(0) for name in said[0]}
 
     def of(self, outputs_BK, told=None, labels_BK=None):
@@ -37,7 +46,7 @@ class Lesson:
         labels_BK = self.labels_BK if labels_BK is None else labels_BK
         if told is None:
             return self.losses(outputs_BK, labels_BK, self.durations_BA)[0]
-        return self.losses.against(told, outputs_BK, labels_BK)
+        return self.losses.against(told, outputs_BK, labels_BK, self.durations_BA)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +77,9 @@ def test_rows_without_a_label_are_not_told_of(lesson):
     assert gradient_BK[B // 2 :].any()
 
 
-@pytest.mark.parametrize("name", ["click", "hide", "like", "share", "stars", "mood", "distribution", "distribution_of_all"])
+@pytest.mark.parametrize(
+    "name", ["click", "hide", "like", "share", "stars", "mood", "distribution", "distribution_of_all", "distribution_by_length"]
+)
 def test_of_probabilities_it_is_the_expected_loss_of_labels_drawn_by_the_teacher(lesson, name):
     """Σ_l P(l) · loss(l), with P the teacher's, by the loss that learns labels."""
     student_BK = lesson.outputs_BK.flip(0)
@@ -81,22 +92,22 @@ def test_of_probabilities_it_is_the_expected_loss_of_labels_drawn_by_the_teacher
     elif method == "ordinal":
         levels = OBJECTIVES[k].levels
     else:
-        levels = lesson.losses.methods[method].means_JL[j].tolist()
+        levels = lesson.losses.methods[method].means_JGL[j, UNKNOWN].tolist()
     assert said_BL.sum(1).numpy() == pytest.approx(np.ones(B))
     expected = 0.0
     for place, level in enumerate(levels):
         if said_BL[:, place].any():
-            per_row_B = torch.stack([_alone(lesson, student_BK[row], k, level) for row in range(B)])
+            per_row_B = torch.stack([_alone(lesson, student_BK[row], row, k, level) for row in range(B)])
             expected += (said_BL[:, place] * per_row_B).mean().item()
     all_known = torch.where(torch.arange(K) == k, torch.zeros(B, K), lesson.labels_BK)
     assert lesson.of(student_BK, lesson.told(lesson.outputs_BK), all_known)[k].item() == pytest.approx(expected, rel=1e-6)
 
 
-def _alone(lesson, output_K, k, label):
-    """The loss of one row with this label."""
+def _alone(lesson, output_K, row, k, label):
+    """The loss of this row with this label."""
     labels_1K = torch.full((1, K), torch.nan, dtype=torch.float64)
     labels_1K[0, k] = label
-    return lesson.losses(output_K[None], labels_1K, lesson.durations_BA[:1])[0][k]
+    return lesson.losses(output_K[None], labels_1K, lesson.durations_BA[row : row + 1])[0][k]
 
 
 @pytest.mark.parametrize("name", STANDARDISED)
@@ -123,19 +134,19 @@ def test_two_teachers_are_met_in_the_middle_of_what_they_say(lesson):
     assert gradient_BK.abs().max() < 1e-9
 
 
-@pytest.mark.parametrize("name", [*STANDARDISED, "weighted_logistic", "distribution", "distribution_of_all"])
+@pytest.mark.parametrize("name", [*STANDARDISED, "weighted_logistic", "distribution", "distribution_of_all", "distribution_by_length"])
 def test_a_teacher_with_other_constants_means_the_same_labels(lesson, name):
     """Labels three times as large give a teacher other constants. A student that says what it was told means labels of that size."""
     k = NAMES.index(name)
     teacher = Lesson(scale=3.0)
     method = OBJECTIVES[k].learned_by
-    said = lesson.losses.told_by(teacher.losses, teacher.outputs_BK)[method]
+    said = lesson.losses.told_by(teacher.losses, teacher.outputs_BK, teacher.durations_BA)[method]
     j = [one.name for one in OBJECTIVES if one.learned_by == method].index(name)
     mine, its = lesson.losses.methods[method], teacher.losses.methods[method]
     theirs_B = teacher.outputs_BK[:, k]
     if method == "distribution":  # all that lies beyond the student's longest watch time is in its last bin
-        places_L = np.searchsorted(mine.edges_JC[j].numpy(), its.means_JL[j].numpy())
-        of_teacher_BL = teacher.losses.told_by(teacher.losses, teacher.outputs_BK)[method][:, j].numpy()
+        places_L = np.searchsorted(mine.edges_JC[j].numpy(), its.means_JGL[j, UNKNOWN].numpy())
+        of_teacher_BL = teacher.losses.told_by(teacher.losses, teacher.outputs_BK, teacher.durations_BA)[method][:, j].numpy()
         expected_BL = np.stack([np.bincount(places_L, weights, minlength=32) for weights in of_teacher_BL])
         np.testing.assert_allclose(said[:, j].numpy(), expected_BL, atol=1e-12)
     elif method == "weighted_logistic":
@@ -163,9 +174,11 @@ def test_weights_of_rows_count_against_a_teacher_too(lesson):
     twice_B = torch.ones(B)
     twice_B[:6] = 2.0
     again = torch.cat([torch.arange(B), torch.arange(6)])
-    weighted_K = lesson.losses.against(told, student_BK, lesson.labels_BK, twice_B)
+    weighted_K = lesson.losses.against(told, student_BK, lesson.labels_BK, lesson.durations_BA, twice_B)
     told_again = {name: said[again] for name, said in told.items()}
-    torch.testing.assert_close(weighted_K, lesson.losses.against(told_again, student_BK[again], lesson.labels_BK[again]))
+    torch.testing.assert_close(
+        weighted_K, lesson.losses.against(told_again, student_BK[again], lesson.labels_BK[again], lesson.durations_BA[again])
+    )
 
 
 def test_bins_of_one_watch_time_are_told_as_themselves():
@@ -176,9 +189,10 @@ def test_bins_of_one_watch_time_are_told_as_themselves():
     weights_N = rng.choice([1 / 0.3, 1.0, 0.7, 1.3], 4000)
     losses = ObjectiveLosses.fit([watch], labels_N1, None, weights_N)
     method = losses.methods["distribution"]
-    edges_C, means_L = method.edges_JC[0], method.means_JL[0]
+    edges_C, means_L = method.edges_JC[0], method.means_JGL[0, 0]
     assert (means_L[:-1] > edges_C)[edges_C.isfinite()].any()  # or this test shows nothing
     outputs_B1 = torch.randn(50, 1, dtype=torch.float64)
-    of_bins_BL = torch.nan_to_num(method.double()._expected(outputs_B1))  # any function of the probabilities
+    only_table = torch.zeros(50, 1, dtype=torch.int64)
+    of_bins_BL = torch.nan_to_num(method.double()._expected(outputs_B1, only_table, method.means_JGL))  # any function of the probabilities
     told_B1L = losses.told_by(losses, outputs_B1)["distribution"]
     torch.testing.assert_close((told_B1L * means_L).sum(-1), of_bins_BL)

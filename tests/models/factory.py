@@ -19,6 +19,7 @@ WORDS = {
     "watch_time": {"kind": "watch_time", "method": "log_squared"},
     "distribution": {"kind": "watch_time"},
     "weighted_logistic": {"kind": "watch_time", "method": "weighted_logistic"},
+    "by_length": {"kind": "watch_time", "duration": "length"},
     "d2q": {"kind": "watch_time", "method": "d2q", "duration": "length"},
     "ordinal": {"kind": "ordinal", "levels": LEVELS},
 }
@@ -111,7 +112,7 @@ def _drawn(kind, noise_B):
             return torch.tensor(LEVELS)[torch.bucketize(noise_B, torch.tensor([-0.8, 0.0, 0.8]))]
         case "weighted_logistic":
             return noise_B.relu()  # most impressions are no watch
-        case "watch_time" | "distribution" | "d2q":
+        case "watch_time" | "distribution" | "by_length" | "d2q":
             return noise_B.exp()
         case _:
             return 3 * noise_B + 1

@@ -26,7 +26,7 @@ NOT_ALONE = {  # options that have no other value while all else stays
     "objective.name": "what names an objective elsewhere would have to follow",
     "objective.kind": "a label of another kind",
     "objective.loss": "of regressions alone",
-    "objective.duration": "with d2q alone",
+    "objective.duration": "of watch times alone",
     "objective.levels": "of ordinal objectives alone",
     "train.keep_chosen": "not in time order, which tiny has",
     "source.closed": "a path: it says when a day is learned, not what is",

@@ -37,6 +37,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"name": "watch", "kind": "watch_time", "label": "seconds", "method": "d2q", "duration": "length"},
     {"name": "odds", "kind": "watch_time", "label": "seconds", "method": "weighted_logistic"},
     {"name": "fun", "kind": "regression", "label": "fun", "loss": "huber"},
+    {"name": "seen", "kind": "watch_time", "label": "seconds", "duration": "length"},
 )
 KINDS_FEATURES = {"item": ["tag", "length"], "context": ["tab"], "history": 2, "bias": ["position", "device"], "min_count": 1}
 MODEL: dict[str, Any] = {
@@ -145,7 +146,14 @@ def with_kinds(table: pa.Table, number: int) -> pa.Table:
         "item.length": lengths,
         "weight": rng.choice([0.0, 0.5, 1.0, 3.0], rows),
     }
-    labels = {"like": np.where(click == 1, like, 0.0), "stars": stars, "watch": watch, "odds": watch, "fun": rng.normal(size=rows)}
+    labels = {
+        "like": np.where(click == 1, like, 0.0),
+        "stars": stars,
+        "watch": watch,
+        "odds": watch,
+        "seen": watch,
+        "fun": rng.normal(size=rows),
+    }
     kept = table.drop_columns([name for name in columns if name in table.column_names])
     for name, values in columns.items():
         kept = kept.append_column(name, pa.array(values, pa.float32(), from_pandas=True))

@@ -15,7 +15,7 @@ from tests.models import factory
 FP32 = Compute(torch.device("cpu"), "fp32")
 SHARING_NOTHING = ("single_task", "soft", "gated_independent")
 THAT_SHARE = [way for way in ARCHITECTURES if way not in SHARING_NOTHING]
-EVERY_KIND = (*factory.KINDS, "huber", "distribution", "weighted_logistic", "d2q", "ordinal", "binary|0")
+EVERY_KIND = (*factory.KINDS, "huber", "distribution", "by_length", "weighted_logistic", "d2q", "ordinal", "binary|0")
 THAT_WAIT_FOR_NOTHING = [name for name, method in balancing.BALANCERS.items() if not method.waits]
 COUPLED = ("binary", "binary|0", "regression", "ordinal")
 

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from recsys.config import Pipeline
 from recsys.encoding import EncodedDays, Thinning
 from recsys.losses import ObjectiveLosses
-from recsys.predictions import value_names
+from recsys.predictions import ranking_names, value_names
 from recsys.scoring import load
 from recsys.scoring.member import Outputs
 
@@ -97,23 +97,25 @@ def test_thresholds_are_learned_and_kept_in_the_model(kinds_toy: Toy, trained) -
 
 @pytest.mark.words
 def test_weighted_predictions_of_watch_time_add_up_over_the_rows_that_count(kinds_toy: Toy, trained) -> None:
-    """Both methods are smeared: Σ w · value = Σ w · label over what was learned."""
+    """All three methods are smeared: Σ w · value = Σ w · label over what was learned."""
     run = trained(kinds_pipeline(train={"order": "shuffled", "passes": 1}))
     table = learned(kinds_toy, DAYS[:5])
     predicted = load(run / "model").predict(table, position="logged")
-    for name in ("watch", "odds"):
+    for name in ("watch", "odds", "seen"):
         weights = column(table, "weight")
         assert weights @ predicted[:, NAMES.index(name)] == pytest.approx(weights @ column(table, f"label.{name}"), rel=1e-4)
 
 
 # --- What is predicted --------------------------------------------------------------------------------------------
-def test_predictions_hold_a_probability_of_each_level_and_ranks_hold_objectives(kinds_toy: Toy, trained) -> None:
+def test_predictions_hold_a_probability_of_each_level_and_ranks_hold_objectives_and_percentiles(kinds_toy: Toy, trained) -> None:
     pipeline = kinds_pipeline(model={"members": 2})
     run = trained(pipeline)
     kept = pq.read_table(run / "model/validation.parquet")
     values = value_names(pipeline.objective)
+    assert values[-5:-4] == ("seen%",)
     assert values[-4:] == ("stars=1", "stars=2", "stars=3", "stars=4")
-    assert set(kept.column_names) == {"day", *(f"pred.{name}" for name in values), *(f"rank.{name}" for name in NAMES)}
+    ranks = ranking_names(pipeline.objective)
+    assert set(kept.column_names) == {"day", *(f"pred.{name}" for name in values), *(f"rank.{name}" for name in ranks)}
     predicted = load(run / "model").predict(kinds_toy.tables[DAYS[5]])
     assert predicted.shape == (300, len(values))
     for levels, expected in (

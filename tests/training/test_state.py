@@ -99,8 +99,8 @@ def test_thresholds_learn_with_the_biases(kinds_toy: Toy) -> None:
     dense, tables = optimisers(member, TRAIN, 1e-3)
     found = {id(p): (group["full_lr"], group["weight_decay"]) for group in dense.param_groups for p in group["params"]}
     thresholds = list(member.losses.parameters())
-    assert len(thresholds) == 1
-    assert [found[id(parameter)] for parameter in thresholds] == [(1e-3, 0.0)]
+    assert len(thresholds) == 2  # of stars and of watch times
+    assert [found[id(parameter)] for parameter in thresholds] == [(1e-3, 0.0)] * 2
     assert len(found) + len(tables.param_groups[0]["params"]) == len(list(member.parameters()))
 
 

@@ -113,8 +113,9 @@ class Rows:
     """Impressions with a known label of one objective, and one run's predictions of it.
 
     `user_N` numbers the users of these rows only, from 0 to U − 1. `list_N` likewise numbers the lists (requests or sessions) that the rows
-    were shown in. Each list belongs to one user. `prediction_N` is the prediction for the log as it was shown. `ranking_N` is the
-    prediction that orders lists (position missing, where the model sees a position). `train_mean` is the mean training label, if known.
+    were shown in. Each list belongs to one user. `prediction_N` is the prediction for the log as it was shown. `ranking_N` is what
+    orders lists (position missing, where the model sees a position). `percentile_N` orders rows in place of the prediction, if the run has
+    it (`predictions.ranking_names`). `train_mean` is the mean training label, if known.
     `levels` are the L levels of an ordinal objective, ascending. `probability_NL` is the run's probability of each level, if it gives them.
     `importance_N` is how much likelier the target policy chooses each row than the logging policy does, if the run has a target policy.
     `policy_N` is the mean prediction over the target policy's choices in the row's place, if known.
@@ -139,6 +140,7 @@ class Rows:
     place_N: IntArray | None = None
     list_place_N: IntArray | None = None
     list_size_N: IntArray | None = None
+    percentile_N: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.label_N)
@@ -146,6 +148,14 @@ class Rows:
     @cached_property
     def by_prediction(self) -> Order:
         return Order.of(self.prediction_N)
+
+    @property
+    def ordering(self) -> FloatArray:
+        return self.prediction_N if self.percentile_N is None else self.percentile_N
+
+    @cached_property
+    def by_order(self) -> Order:
+        return self.by_prediction if self.percentile_N is None else Order.of(self.percentile_N)
 
     @cached_property
     def prediction_code(self) -> CodeArray:
@@ -157,7 +167,7 @@ class Rows:
 
     @cached_property
     def by_ranking(self) -> Order:
-        return self.by_prediction if self.ranking_N is self.prediction_N else Order.of(self.ranking_N)
+        return self.by_order if self.ranking_N is self.ordering else Order.of(self.ranking_N)
 
     @cached_property
     def user_of_list(self) -> IntArray:

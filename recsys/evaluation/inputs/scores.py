@@ -18,11 +18,24 @@ from recsys.objectives import Objective
 
 @dataclass(frozen=True)
 class Predicted:
-    """The predictions of a run for one target. `ranking_N` is `expected_N` itself where the run has no separate prediction for lists."""
+    """The predictions of a run for one target. `ranking_N` is `expected_N` itself where the run has no separate prediction for lists.
+
+    Percentiles (`predictions.ranking_names`), where the run has them, order impressions and lists in the place of these two.
+    """
 
     expected_N: FloatArray
     ranking_N: FloatArray
     probability_NL: FloatArray | None = None  # of the levels of an ordinal objective, where the run has them
+    percentile_N: FloatArray | None = None
+    ranking_percentile_N: FloatArray | None = None  # `percentile_N` itself where the run has no separate prediction for lists
+
+    @property
+    def ordering(self) -> FloatArray:
+        return self.expected_N if self.percentile_N is None else self.percentile_N
+
+    @property
+    def list_ordering(self) -> FloatArray:
+        return self.ranking_N if self.ranking_percentile_N is None else self.ranking_percentile_N
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,10 @@ def check_predictions(scores: Scores, label: Mapping[str, FloatArray]) -> None:
     for name, predicted in scores.predicted.items():
         known_N = ~np.isnan(label[name])
         columns = {schema.prediction_column(name): predicted.expected_N, schema.rank_column(name): predicted.ranking_N}
+        if predicted.percentile_N is not None and predicted.ranking_percentile_N is not None:
+            percentile = schema.percentile_name(name)
+            columns[schema.prediction_column(percentile)] = predicted.percentile_N
+            columns[schema.rank_column(percentile)] = predicted.ranking_percentile_N
         if predicted.probability_NL is not None:
             columns[f"{schema.prediction_column(name)}=…"] = predicted.probability_NL.sum(axis=1)
         for column, values_N in columns.items():
@@ -147,11 +164,18 @@ def _predicted(table: pa.Table, objective: Objective, run: str) -> Predicted:
     expected_N = ranking_N = numbers(table, schema.prediction_column(objective.name), run)
     if (rank_column := schema.rank_column(objective.name)) in table.column_names:
         ranking_N = numbers(table, rank_column, run)
+    percentile_N = ranking_percentile_N = None
+    percentile = schema.percentile_name(objective.name)
+    if (column := schema.prediction_column(percentile)) in table.column_names:
+        percentile_N = ranking_percentile_N = numbers(table, column, run)
+        if (column := schema.rank_column(percentile)) in table.column_names:
+            ranking_percentile_N = numbers(table, column, run)
     columns = [schema.prediction_column(schema.level_name(objective.name, level)) for level in objective.levels]
     if not any(column in table.column_names for column in columns):
-        return Predicted(expected_N, ranking_N)
+        return Predicted(expected_N, ranking_N, None, percentile_N, ranking_percentile_N)
     require(table, columns, run)
-    return Predicted(expected_N, ranking_N, np.column_stack([numbers(table, column, run) for column in columns]))
+    probability_NL = np.column_stack([numbers(table, column, run) for column in columns])
+    return Predicted(expected_N, ranking_N, probability_NL, percentile_N, ranking_percentile_N)
 
 
 def _conditional(table: pa.Table, target: Target, joint: Predicted, given: Predicted, run: str) -> Predicted:

@@ -34,7 +34,7 @@ def xgauc(rows: Rows) -> Estimate | Undefined:
     """Compute XAUC within each user, and average it over users whose labels differ, weighted by impressions."""
     if len(rows) == 0:
         return Undefined("no rows with a known label")
-    xauc_U = _xauc_per_group(rows.by_label, rows.by_prediction, rows.user_N, rows.users)
+    xauc_U = _xauc_per_group(rows.by_label, rows.by_order, rows.user_N, rows.users)
     users_U = np.arange(rows.users)
     return grouped(xauc_U, np.bincount(rows.user_N, minlength=rows.users), users_U, rows.users, reason="no user has different labels")
 
@@ -88,7 +88,7 @@ def _twice_right_between_users(rows: Rows) -> NDArray[np.float32]:
 
     A pair counts 2 where u's row is predicted higher, 1 where both tie. The counts are whole, so float32 is exact for 2²³ pairs.
     """
-    label_N, prediction_N = (order.dense_rank.astype(np.int16) for order in (rows.by_label, rows.by_prediction))
+    label_N, prediction_N = (order.dense_rank.astype(np.int16) for order in (rows.by_label, rows.by_order))
     twice_NN = (prediction_N[:, None] > prediction_N).view(np.int8) + (prediction_N[:, None] >= prediction_N).view(np.int8)
     twice_NN *= (label_N[:, None] > label_N).view(np.int8)
     of_user_UN = _counts(rows.user_N, np.arange(len(rows)))
@@ -108,7 +108,7 @@ def _xauc_influence(rows: Rows) -> Sums:
     With X the value of XAUC, the expansion is X + 2 Σ_u w_u (right_u − X · comparable_u) / Σ_u comparable_u.
     """
     everyone_N = np.zeros(len(rows), np.int64)
-    right_N, comparable_N = pair_counts(rows.by_label, rows.by_prediction, everyone_N)
+    right_N, comparable_N = pair_counts(rows.by_label, rows.by_order, everyone_N)
     comparable = comparable_N.sum()
     value = float(right_N.sum() / comparable)
     influence_N = 2 * (right_N - value * comparable_N) / comparable
@@ -171,13 +171,13 @@ def spearman(rows: Rows) -> Estimate | Undefined:
     """Compute Pearson's correlation of the mid-ranks of label and prediction."""
     if reason := constant_labels(rows):
         return Undefined(reason)
-    if np.ptp(rows.prediction_N) == 0:
+    if np.ptp(rows.ordering) == 0:
         return Undefined("all predictions are equal")
     return contrast(_spearman_exact(rows) if len(rows) <= EXACT_RANK_ROWS else _spearman_influence(rows), rows, is_uncommon(rows))
 
 
 def _spearman_exact(rows: Rows) -> Weighted:
-    bounds = [(order, order.to_rows(order.first_N), order.to_rows(order.last_N)) for order in (rows.by_label, rows.by_prediction)]
+    bounds = [(order, order.to_rows(order.first_N), order.to_rows(order.last_N)) for order in (rows.by_label, rows.by_order)]
 
     def of_weights(weights_RU: CountArray) -> FloatArray:
         weight_RN = np.take(weights_RU, rows.user_N, axis=1)
@@ -200,12 +200,12 @@ def _spearman_influence(rows: Rows) -> Sums:
 
     A row's weight enters its own term. It also enters the ranks of all rows at or above it, through a step h ∈ {0, ½, 1}.
     """
-    a_N, b_N = (order.mid_rank - len(rows) / 2 for order in (rows.by_label, rows.by_prediction))
+    a_N, b_N = (order.mid_rank - len(rows) / 2 for order in (rows.by_label, rows.by_order))
     ab, aa, bb = a_N @ b_N, a_N @ a_N, b_N @ b_N
     value = float(ab / np.sqrt(aa * bb))
-    d_ab_N = a_N * b_N + _sum_above(rows.by_label, b_N) + _sum_above(rows.by_prediction, a_N)
+    d_ab_N = a_N * b_N + _sum_above(rows.by_label, b_N) + _sum_above(rows.by_order, a_N)
     d_aa_N = a_N**2 + 2 * _sum_above(rows.by_label, a_N)
-    d_bb_N = b_N**2 + 2 * _sum_above(rows.by_prediction, b_N)
+    d_bb_N = b_N**2 + 2 * _sum_above(rows.by_order, b_N)
     influence_N = d_ab_N / np.sqrt(aa * bb) - value / 2 * (d_aa_N / aa + d_bb_N / bb)
     return Sums(rows.per_user(influence_N), lambda sums: np.clip(value + sums[..., 0], -1.0, 1.0), method="influence")
 

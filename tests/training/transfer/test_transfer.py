@@ -53,7 +53,7 @@ def test_what_is_an_objectives_goes_by_its_name(first: Path, other: Toy) -> None
     assert torch.equal(now["ranker.bias_tower.tables.position"][:, 1:], theirs["ranker.bias_tower.tables.position"])
     assert torch.equal(now["losses.start_K"][1:], theirs["losses.start_K"])
     assert now["losses.start_K"][0] == before["losses.start_K"][0]
-    assert torch.equal(now["losses.methods.distribution.corrected_JP"], theirs["losses.methods.distribution.corrected_JP"])
+    assert torch.equal(now["losses.methods.distribution.corrected_JGP"], theirs["losses.methods.distribution.corrected_JGP"])
 
 
 def test_devices_go_by_name(first: Path, other: Toy) -> None:
@@ -179,7 +179,7 @@ def test_days_that_the_runs_before_the_first_one_have_learned_are_warned_of(firs
 def test_a_kind_of_label_that_the_first_run_did_not_have_is_fresh(other: Toy, tmp_path: Path) -> None:
     first = first_run(tmp_path, {}, objectives=OBJECTIVES[:1])
     now, before, _ = started(pipeline_from(first), other.encoded, first)
-    assert torch.equal(now["losses.methods.distribution.corrected_JP"], before["losses.methods.distribution.corrected_JP"])
+    assert torch.equal(now["losses.methods.distribution.corrected_JGP"], before["losses.methods.distribution.corrected_JGP"])
     assert now["losses.start_K"][1] == read_model(first / "model").members[0].losses.start_K[0]  # click
 
 
