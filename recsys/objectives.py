@@ -192,7 +192,7 @@ class Objective(Options):
     @property
     def has_percentile(self) -> bool:
         """Return whether a model orders impressions by a percentile beside the expected value (`losses.distribution`)."""
-        return self.duration is not None and LOSSES[self.learned_by].gives_percentile
+        return self.kind == "watch_time" and self.duration is not None and LOSSES[self.method].gives_percentile
 
     def legal_labels(self) -> LegalLabels:
         """Return which labels the kind allows. Whatever checks a label goes by it."""

@@ -51,7 +51,7 @@ def add_objectives(proposal: Proposal, roles: Roles, log: UnknownFile) -> None:
 
 
 def note_objectives(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -> None:
-    """Write what is to be known of the objectives above them. Call it once none of them is left out any more."""
+    """Write what is to be known of the objectives above them. Call it once no objective and no feature is left out any more."""
     found = proposal.tables["objective"]
     _note_chains(proposal, roles.labels)
     if len(found) > 1:
@@ -74,13 +74,7 @@ def note_objectives(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]
         if place is not None and re.search(LIFETIME, column.words):
             said = f"unsure: {column.name} may be a total over many impressions, later ones too. Leave it out if so"
             proposal.note(("objective", place), said)
-    lengths = [*roles.lengths, *(column for side in sides if side.role == "items" for column in side.features if is_called_length(column))]
-    watched = next((place for place, entry in enumerate(found) if entry.get("kind") == "watch_time"), None)
-    if lengths and watched is not None:
-        said = (
-            f'method = "d2q" and duration = "{lengths[0].name}" would learn it among items of like length (docs/training.md, Watch time).'
-        )
-        proposal.note(("objective", watched), said)
+    _learn_by_length(proposal, roles, sides)
     for column in roles.acted:
         place = next((place for place, entry in enumerate(found) if entry["label"] == acted_label(column)), None)
         if place is not None and re.fullmatch(r"column_\d+", column.name):
@@ -92,6 +86,18 @@ def note_objectives(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]
             proposal.note(("objective", place), said)
     if "labels" in roles.unsure:
         proposal.note(("objective", 0), f"unsure: {roles.unsure['labels']}")
+
+
+def _learn_by_length(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]) -> None:
+    """Name the length of the items in the first watch time, where it is a feature."""
+    features = proposal.tables["features"]
+    known = [*features.get("context", ()), *features.get("item", ())]
+    of_items = (column for side in sides if side.role == "items" for column in side.features if is_called_length(column))
+    length = next((column.name for column in (*roles.lengths, *of_items) if column.name in known), None)
+    place = next((place for place, entry in enumerate(proposal.tables["objective"]) if entry.get("kind") == "watch_time"), None)
+    if length is not None and place is not None:
+        proposal.tables["objective"][place]["duration"] = length
+        proposal.note(("objective", place), f"It is learned by {length}, the length of the item (docs/training.md, Watch time).")
 
 
 def _alike_ones(roles: Roles) -> str:

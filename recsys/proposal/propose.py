@@ -190,13 +190,13 @@ def _judge(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], folder:
             fix="give more of the log",
         )
     proposal.tables["objective"] = [entry for entry, _ in kept]
-    note_objectives(proposal, roles, sides)
-    for place, (_, rate) in enumerate(kept):
-        proposal.note(("objective", place), rate)
     if few:
         named = "; ".join(f"{entry['name']}, {rate}" for entry, rate in few)
         proposal.note(("features",), f"Not proposed as objectives, because too few: {named}.")
     _drop_leaks(proposal, preview)
+    note_objectives(proposal, roles, sides)
+    for place, (_, rate) in enumerate(kept):
+        proposal.note(("objective", place), rate)
 
 
 def _rate(entry: Mapping[str, Any], label_N: NDArray[np.float64]) -> str:

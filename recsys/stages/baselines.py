@@ -14,7 +14,7 @@ from recsys.errors import ArtifactError
 from recsys.lineage import KeptFit
 from recsys.predictions import fused_again
 from recsys.stages.identity import claim, known_config, run_name
-from recsys.stages.score import FUSED, scored_days
+from recsys.stages.score import FUSED, PERCENTILES, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, described, timed
 from recsys.workspace import ENCODER, LEARNED, PREDICTIONS, RAW, RUNS, day_folder
 
@@ -222,6 +222,7 @@ BASELINES = Stage(
         *("seed", "split", "source.kind", "source.time", "train.refit"),
     ),
     free=(
+        *PERCENTILES,  # no baseline has one but single_task, which is trained as a run is
         *("objective.group", "objective.position", "model.position"),  # they count for trees, by what follows the position
         *("objective.label", "objective.observed"),  # they count for the truth, which is looked up by them
     ),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow.parquet as pq
 
 from recsys.config import Pipeline
-from recsys.stages.score import scored_days
+from recsys.stages.score import PERCENTILES, scored_days
 from recsys.stages.stage import Job, Part, Stage, contents, timed
 from recsys.workspace import IMPORTANCE, MODEL
 
@@ -48,7 +48,7 @@ IMPORTANCE_STAGE = Stage(
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "importance_rows")),
     ),
     places=("evaluate.importance",),
-    free=("train.device", "train.precision"),
+    free=("train.device", "train.precision", *PERCENTILES),
     reads=lambda job: [job.run / MODEL, job.examples, job.encoded] if job.pipeline.evaluate.importance else [],
     writes=lambda job: [job.run / IMPORTANCE] if job.pipeline.evaluate.importance else [],
     parts=_parts,

@@ -16,7 +16,7 @@ from recsys import artifacts, schema
 from recsys.artifacts import Origin
 from recsys.config import Pipeline
 from recsys.judge import metrics_of
-from recsys.stages.score import FUSED
+from recsys.stages.score import FUSED, PERCENTILES
 from recsys.stages.stage import Job, Part, Stage, described, timed
 from recsys.stages.train import changed_days, learned_states
 from recsys.workspace import JOURNALS, JUDGED, PART, PREDICTED, PROGRESSIVE, day_folder, days_in
@@ -158,7 +158,7 @@ PROGRESSIVE_STAGE = Stage(
         *(f"evaluate.{name}" for name in ("bootstrap", "confidence", "list_k", "top_percent", "target_temperature")),
     ),
     places=("train.order",),
-    free=FUSED,
+    free=(*FUSED, *PERCENTILES),
     reads=lambda job: [learned_states(job), job.examples] if _in_time(job) else [],
     writes=lambda job: [learned_states(job) / JUDGED, job.run / PROGRESSIVE] if _in_time(job) else [],
     parts=_parts,

@@ -13,6 +13,7 @@ from recsys.stages.train import changed_days
 from recsys.workspace import CALIBRATION, MODEL, PART, PREDICTIONS, UNCALIBRATED, day_folder
 
 FUSED = tuple(f"objective.{name}" for name in ("name", "kind", "given", "levels", "better", "fusion_weight"))
+PERCENTILES = ("objective.method", "objective.duration")  # they say which of a model's values order impressions; its folder is read
 
 
 def raw_predictions(run: Path, pipeline: Pipeline) -> Path:
@@ -78,7 +79,7 @@ SCORE = Stage(
     version=1,
     options=(*FUSED, "split"),
     places=("evaluate.calibrate",),
-    free=("train.device", "train.precision"),
+    free=("train.device", "train.precision", *PERCENTILES),
     reads=lambda job: [job.examples, job.encoded, job.run / MODEL],
     writes=lambda job: [raw_predictions(job.run, job.pipeline)],
     parts=_parts,

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -125,19 +124,27 @@ def test_the_length_of_an_item_is_known_before(name: str, differing: float, tmp_
     tables, text = proposed(tmp_path, _videos(name, differing=differing))
     assert tables["features"]["context"] == [name]
     assert [entry["name"] for entry in tables["objective"]] == ["click", "watch_time_ms"]
-    assert f'method = "d2q" and duration = "{name}" would learn it among items of like length' in text
+    assert tables["objective"][1]["duration"] == name
+    assert f"It is learned by {name}, the length of the item" in text
     assert f"unsure: {name}" not in text
 
 
-def test_what_is_said_of_the_length_can_be_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["distribution", "d2q"])
+def test_what_is_learned_by_the_length_passes_the_check(method: str, tmp_path: Path) -> None:
     text = proposed(tmp_path, _videos("duration_ms"))[1]
-    said = re.search(r'(method = "d2q") and (duration = "duration_ms")', text)
-    assert said is not None
     label = 'label = "watch_time_ms"'
-    (tmp_path / "d2q.toml").write_text(text.replace(label, f"{label}\n{said[1]}\n{said[2]}"))
-    found = look(tmp_path / "d2q.toml")
-    assert found.error is None
-    assert tomllib.loads((tmp_path / "d2q.toml").read_text())["objective"][1]["method"] == "d2q"
+    (tmp_path / "by_length.toml").write_text(text.replace(label, f'{label}\nmethod = "{method}"'))
+    assert look(tmp_path / "by_length.toml").error is None
+
+
+def test_a_length_that_alone_tells_a_label_is_left_out_and_nothing_is_learned_by_it(tmp_path: Path) -> None:
+    feed = _videos("duration_ms")
+    feed["click"] = ((feed["duration_ms"] > 300_000) ^ (feed.index % 150 == 0)).astype(int)
+    tables, text = proposed(tmp_path, feed)
+    assert "Left out: duration_ms alone tells click" in text
+    assert "context" not in tables["features"]
+    assert [entry.get("duration") for entry in tables["objective"]] == [None, None]
+    assert "It is learned by" not in text
 
 
 @pytest.mark.parametrize("name", ["play_duration", "visit_duration", "watch_length", "avg_duration", "view_duration_ms"])
