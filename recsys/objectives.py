@@ -23,7 +23,7 @@ class Learned(NamedTuple):
     kind: Kind
     implementation: str
     is_log_likelihood: bool = False  # of classes, and not a distance between numbers
-    duration: Literal["needed", "allowed", "refused"] = "refused"
+    needs_duration: bool = False
     gives_percentile: bool = False  # with a duration, `predictions` hold a percentile that orders impressions
 
 
@@ -31,10 +31,10 @@ LOSSES: dict[str, Learned] = {
     "binary": Learned("binary", "recsys.losses.binary:Binary", is_log_likelihood=True),
     "squared": Learned("regression", "recsys.losses.squared:Squared"),
     "huber": Learned("regression", "recsys.losses.huber:Huber"),
-    "distribution": Learned("watch_time", "recsys.losses.distribution:Distribution", True, "allowed", gives_percentile=True),
+    "distribution": Learned("watch_time", "recsys.losses.distribution:Distribution", is_log_likelihood=True, gives_percentile=True),
     "log_squared": Learned("watch_time", "recsys.losses.log_squared:LogSquared"),
     "weighted_logistic": Learned("watch_time", "recsys.losses.weighted_logistic:WeightedLogistic", is_log_likelihood=True),
-    "d2q": Learned("watch_time", "recsys.losses.d2q:D2Q", duration="needed"),
+    "d2q": Learned("watch_time", "recsys.losses.d2q:D2Q", needs_duration=True),
     "ordinal": Learned("ordinal", "recsys.losses.ordinal:Ordinal", is_log_likelihood=True),
 }
 
@@ -79,7 +79,8 @@ class Objective(Options):
     - "regression": a mean; `loss` "squared" or "huber", on the label standardised over training days.
     - "watch_time": a duration ≥ 0, returned as an expected value in the label's own unit. `method` "distribution" (cumulative logits
       over bins of watch times; Liu et al. 2017), "log_squared" (squared loss on log(1 + y)), "weighted_logistic" (Covington et al.
-      2016) or "d2q" (Zhan et al. 2022). The feature `duration` is the video's length: "d2q" needs it, "distribution" may have it.
+      2016) or "d2q" (Zhan et al. 2022). The feature `duration` is the video's length: "d2q" needs it, "distribution" reads it where it is
+      given, the other two do not.
     - "ordinal": one of the numbers `levels`, ascending; cumulative logits; an expected level and a probability of each.
 
     `label` and `observed` are scalar SQL expressions over the log's own columns and the feedback columns. Where
@@ -121,7 +122,7 @@ class Objective(Options):
     )
     duration: str | None = Field(
         default=None,
-        description="Feature that holds the video's length: `distribution` is better with it, `d2q` needs it, others take none.",
+        description="Feature that holds the video's length: `distribution` is better with it, `d2q` needs it, the others do not read it.",
     )
     levels: tuple[float, ...] = Field(
         default=(), description="Numbers that the label of an `ordinal` objective may be, ascending, two or more; empty for other kinds."
@@ -170,11 +171,8 @@ class Objective(Options):
         for option, kind in kinds.items():
             if getattr(self, option) != type(self).model_fields[option].default and self.kind != kind:
                 raise ValueError(f'found {option} with kind = "{self.kind}", expected it only with kind = "{kind}"')
-        if self.duration is None and LOSSES[self.learned_by].duration == "needed":
+        if self.duration is None and LOSSES[self.learned_by].needs_duration:
             raise ValueError(f'found method = "{self.method}" without duration, expected duration = "a column of [features]"')
-        if self.duration is not None and LOSSES[self.learned_by].duration == "refused":
-            able = " or ".join(f'"{name}"' for name, learned in LOSSES.items() if learned.duration != "refused")
-            raise ValueError(f'found method = "{self.method}" with duration, expected it only with method = {able}')
         if self.kind == "ordinal" and (len(self.levels) < 2 or any(a >= b for a, b in pairwise(self.levels))):
             raise ValueError(f"found levels = {list(self.levels)}, expected at least two numbers, ascending, such as [1, 2, 3, 4, 5]")
         return self

@@ -51,10 +51,6 @@ EVERY_KIND = (
             "objective.watch.method: found 'wlr', expected one of distribution, log_squared, weighted_logistic, d2q",
         ),
         (WATCH + 'method = "d2q"', 'objective.watch: found method = "d2q" without duration, expected duration = "a column of [features]"'),
-        (
-            WATCH + 'method = "log_squared"\nduration = "length"',
-            'objective.watch: found method = "log_squared" with duration, expected it only with method = "distribution" or "d2q"',
-        ),
         (LIKE + 'duration = "length"', 'objective.like: found duration with kind = "binary", expected it only with kind = "watch_time"'),
         (
             WATCH + 'duration = "length"',

@@ -66,12 +66,14 @@ def test_an_impression_that_is_asked_for_gets_the_prediction_of_its_row(
     assert list(found.columns) == [
         *("event_id", "user_id", "item_id", "timestamp", "day", "request_id"),
         *(f"pred.{name}" for name in OBJECTIVES),
+        "pred.watch_time%",
         "score",
     ]
     predictions = artifacts.read_table(tiny / "runs" / "first" / "predictions.parquet").to_pandas()
     expected = predictions[predictions["day"] == DAY].set_index("event_id").loc[found["event_id"]]
     for name in OBJECTIVES:
         close(found[f"pred.{name}"], expected[f"rank.{name}"])
+    close(found["pred.watch_time%"], expected["rank.watch_time%"])
     close(found["score"], expected["score"])
 
 
