@@ -176,9 +176,28 @@ def data_error(
     return DataError(one_line(f"{place}: found {short(found, _FOUND)}, expected {short(expected, _FOUND)}{count}. Fix: {short(fix, _FIX)}"))
 
 
+_NEAR, _NEAR_SHORT = 0.7, 0.6  # of difflib's ratio: "event_id" is .67 like "request_id", and so is any slip in three letters
+
+
+def near(word: str, names: Iterable[str], *, most: int = 1) -> list[str]:
+    """Return up to `most` of these names for which the word may be a slip, the most alike first, then those of which it is a whole part.
+
+    Case does not count.
+    """
+    word, by_lower = word.lower(), {name.lower(): name for name in sorted(names)}
+    alike = difflib.get_close_matches(word, by_lower, n=most, cutoff=_NEAR if len(word) > 3 else _NEAR_SHORT)
+    whole = [name for name in by_lower if word in re.split(r"[\W_]", name)] if word else []
+    return [by_lower[name] for name in dict.fromkeys([*alike, *whole])][:most]
+
+
 def nearest(word: str, names: Iterable[str], *, most: int = 1) -> str:
     """Return `; did you mean "…"?` with up to `most` names, to stand behind "unknown …". Empty where no name is near."""
-    by_lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(word.lower(), list(by_lower), n=most, cutoff=0.5)
-    meant = " or ".join(f'"{short(one_line(by_lower[name]))}"' for name in near)
-    return f"; did you mean {meant}?" if near else ""
+    meant = " or ".join(f'"{short(one_line(name))}"' for name in near(word, names, most=most))
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def no_columns(missing: Sequence[str], there: Sequence[str], wanted: Iterable[str]) -> str:
+    """Return `no column X; did you mean "Y"? among Y, Z`: what a file with the columns `there` lacks. What is `wanted` was not meant."""
+    free = set(there) - set(wanted)
+    among = f"{', '.join(there[:40])}{', …' if len(there) > 40 else ''}"
+    return f"no column {', '.join(name + nearest(name, free) for name in missing)} among {among}"

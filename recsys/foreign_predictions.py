@@ -13,7 +13,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from recsys import schema, sources
-from recsys.errors import Place, data_error, nearest
+from recsys.errors import Place, data_error, no_columns
 from recsys.objectives import Objective, chain
 from recsys.predictions import conditional, fused_score
 
@@ -47,7 +47,7 @@ def read_foreign(path: Path, objectives: Sequence[Objective]) -> tuple[pa.Table,
     if missing:
         raise data_error(
             path,
-            found=f"no column {', '.join(name + nearest(name, set(table.column_names) - set(needed)) for name in missing)}",
+            found=no_columns(missing, table.column_names, needed),
             expected="event_id, user_id, timestamp and label.X, pred.X of each objective that is to be judged",
             fix="add them",
         )

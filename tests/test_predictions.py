@@ -266,7 +266,7 @@ def test_another_systems_conditional_form_is_derived_unless_it_is_there(tmp_path
 def test_every_missing_column_is_named_at_once(tmp_path: Path):
     path = tmp_path / "theirs.parquet"
     pq.write_table(pa.table({"event_id": [1], "user_id": [1], "pred.click": [0.1]}), path)
-    with pytest.raises(DataError, match=r"no column timestamp, label\.click, expected"):
+    with pytest.raises(DataError, match=r"no column timestamp, label\.click among event_id, user_id, pred\.click, expected"):
         read_foreign(path, [CLICK, DISMISSAL])
     pq.write_table(pa.table({"event_id": [1], "user_id": [1], "timestamp": [0], "label.click": [1.0], "pred.clik": [0.1]}), path)
     with pytest.raises(DataError, match=r'no column pred\.click; did you mean "pred\.clik"\?'):

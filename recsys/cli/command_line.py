@@ -1,6 +1,5 @@
 """One command line: it is run, its mistakes are printed, and its exit code is returned."""
 
-import difflib
 import errno
 import os
 import sys
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from recsys.cli import pipeline_verbs, run_verbs, study_verbs  # noqa: F401 -- they register themselves with the app
 from recsys.cli.app import app
 from recsys.config import of_a_word
-from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, not_text, one_line, system_error
+from recsys.errors import EXIT_ARTIFACT, EXIT_CLOSED, EXIT_CONFIG, EXIT_INTERRUPTED, RecsysError, near, not_text, one_line, system_error
 from recsys.progress import line_of, log_as, logs_as_json
 from recsys.signals import end_undisturbed, interrupt_on_sigterm
 
@@ -149,7 +148,7 @@ def _said(error: Any) -> str:
     meant: list[str] = []
     if type(error).__name__ == "NoSuchOption":  # click's own guesses go by the dashes too: --keep was near to --help
         by_name = {option.lstrip("-"): option for option in options if option.startswith("--")}
-        meant = [by_name[near] for near in difflib.get_close_matches(error.option_name.lstrip("-"), by_name, n=1)]
+        meant = [by_name[name] for name in near(error.option_name.lstrip("-"), by_name)]
         said = error.message + "".join(f'; did you mean "{option}"?' for option in meant)
     keys = "; keys of the TOML are set by --set KEY=VALUE" if "--set" in options and not meant else ""
     return f"{said}{'' if said[-1] in '.?' else '.'} Fix: {error.ctx.command_path} --help says what there is{keys}"

@@ -1,7 +1,6 @@
 """The tables inside [source] that say how a log is written: its times, its columns, its text files, its feedback."""
 
 import codecs
-import difflib
 import re
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from recsys import schema
 from recsys.days import clock
+from recsys.errors import near
 from recsys.options import Options
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -35,9 +35,9 @@ def _is_duration(text: str) -> str:
 
 def _is_zone(zone: str) -> str:
     if zone not in available_timezones() or zone == "localtime":  # "localtime" is the machine's own zone, not one of the data
-        places = {name.lower(): name for name in available_timezones() if "/" in name}  # EST beside CEST is hours off
-        near = difflib.get_close_matches(zone.lower(), places, n=1)
-        raise ValueError(f'found "{zone}", expected an IANA time zone such as "{places[near[0]] if near else "Europe/Berlin"}"')
+        places = (name for name in available_timezones() if "/" in name)  # EST beside CEST is hours off
+        meant, *_ = (*near(zone, places), "Europe/Berlin")
+        raise ValueError(f'found "{zone}", expected an IANA time zone such as "{meant}"')
     return zone
 
 

@@ -1,6 +1,5 @@
 """pydantic's errors in the words of the TOML: the path in the file, what was found, the nearest valid name."""
 
-import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -16,7 +15,6 @@ from recsys.schema import SPLITS
 
 RENAMED = {"model.sharing": "model.architecture"}  # a key of an earlier version → its name now
 _OTHERWISE_CALLED = {"epochs": "passes", "lr": "learning_rate"}  # elsewhere → here
-_NEAR, _SURELY_NEAR = 0.6, 0.75  # how like a key must be, and how like to go before one of the same name in another table
 _MOST_PLACES = 3  # tables that a message names
 _MOMENT = "a day such as 2020-01-01, or a moment such as 2020-01-01T06:30:00"
 _LEVELS = "every number that the label may be, ascending, in brackets, such as [1, 2, 3, 4, 5]"
@@ -110,9 +108,8 @@ def _instead(loc: Sequence[int | str], raw: Mapping[str, Any]) -> str:
     name = _OTHERWISE_CALLED.get(name.lower(), name)
     named = [key for key in _all_keys(raw) if key.rpartition(".")[2] == name]
     elsewhere = [key for key in named if key.count(".") == min(other.count(".") for other in named)]  # not those of rarer tables
-    near = difflib.get_close_matches(name.lower(), there, n=1, cutoff=_NEAR)
-    if near and (difflib.SequenceMatcher(None, name.lower(), near[0]).ratio() >= _SURELY_NEAR or not elsewhere):
-        return f'; did you mean "{near[0]}"?'
+    if meant := nearest(name, there):
+        return meant
     if 0 < len(elsewhere) <= _MOST_PLACES:
         return "; did you mean " + " or ".join(f'"{key}"' for key in elsewhere) + "?"
     return f", expected one of {', '.join(there)}" if there else ""

@@ -1,7 +1,6 @@
 """The sound part of a TOML with mistakes, so that what it says of the data can be looked at all the same."""
 
 import copy
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from recsys.config.pipeline import Pipeline
 from recsys.config.problems import keys_beside, problems_of
 from recsys.config.sources import SOURCES
+from recsys.errors import near
 
 _ROUNDS = 20
 _NOT_NEEDED = (
@@ -81,7 +81,7 @@ def _renamed(rest: dict[str, Any], loc: _Path) -> bool:
         return False
     value = table.pop(str(key))
     free = [name for name in keys_beside(loc, rest) if name not in table]
-    if meant := difflib.get_close_matches(str(key), free, n=1):
+    if meant := near(str(key), free):
         table[meant[0]] = value
     return True
 

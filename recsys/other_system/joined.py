@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys import schema, sources
 from recsys.config import TimeOptions
-from recsys.errors import DataError, Place, data_error, many, nearest
+from recsys.errors import DataError, Place, data_error, many, no_columns
 from recsys.evaluation import METRICS
 from recsys.objectives import Objective
 from recsys.other_system.keys import in_words, key_texts, no_match, refuse_repeated, require_key
@@ -138,7 +138,7 @@ def _require_columns(names: Sequence[str], path: Path, key: Mapping[str, str], o
     if missing:
         raise data_error(
             path,
-            found=f"no column {', '.join(name + nearest(name, names) for name in missing)}",
+            found=no_columns(missing, names, key.values()),
             expected=f"the columns of the key, {', '.join(key.values())}",
             fix="name its columns in the key, as in user_id=uid,item_id=vid,timestamp=ts",
         )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from recsys import schema
 from recsys.config import LogColumns, Pipeline, TimeOptions
 from recsys.days import Day
-from recsys.errors import DataError, data_error, nearest
+from recsys.errors import DataError, data_error, no_columns
 from recsys.sources.batch import LOCAL_TIME, SOURCE_ROW, UTC_TIME
 from recsys.sources.database import engine, one_row
 from recsys.sources.ids import INTEGRAL, id_columns
@@ -95,8 +95,7 @@ def _require(wanted: Mapping[str, str], names: Sequence[str], given: Path, at: i
         moment = ", or --at for all" if schema.TIMESTAMP in missing else ""
         raise data_error(
             str(given),
-            found=f"no column {', '.join(name + nearest(name, set(names) - set(wanted.values())) for name in missing)} among"
-            f" {', '.join(names[:40])}",
+            found=no_columns(missing, names, wanted.values()),
             expected=f"{', '.join(theirs for theirs in wanted.values())}{moment}",
             fix=_renamed(pipeline, missing, names)
             + "add what is missing; a cell may be empty where the log's may be"

@@ -1,0 +1,39 @@
+"""Tests of the words of errors: the names that a message offers."""
+
+import pytest
+
+from recsys.errors import near, nearest
+
+
+@pytest.mark.parametrize(
+    ("word", "names", "meant"),
+    [
+        ("evnet_id", ["event_id", "item_id", "request_id"], ["event_id"]),
+        ("num_expert", ["d_expert", "num_experts"], ["num_experts", "d_expert"]),
+        ("Durée", ["durée"], ["durée"]),
+        ("tog", ["tag", "genre"], ["tag"]),
+        ("uid", ["ts", "user_uid"], ["user_uid"]),
+        ("cagrad", ["mean", "torchjd.cagrad"], ["torchjd.cagrad"]),
+    ],
+)
+def test_a_slip_of_a_name_is_near(word: str, names: list[str], meant: list[str]) -> None:
+    assert near(word, names, most=2) == meant
+
+
+@pytest.mark.parametrize(
+    ("word", "others"),
+    [
+        ("event_id", ["vid", "request_id", "user_id", "video_id", "id"]),  # "event_id; did you mean "vid"?" was said
+        ("user_id", ["vid", "item_id", "request_id", "seed"]),
+        ("timestamp", ["title", "ts", "topic"]),
+        ("epochs", ["checks", "objective"]),
+        ("", ["user_id", "_"]),
+    ],
+)
+def test_a_name_with_another_meaning_is_not_near(word: str, others: list[str]) -> None:
+    assert near(word, others, most=2) == []
+
+
+def test_names_are_offered_as_they_are_written() -> None:
+    assert nearest("userid", ["UserId", "User_Id"], most=2) == '; did you mean "UserId" or "User_Id"?'
+    assert nearest("userid", ["clicked"]) == ""
