@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys.config import DAY, Pipeline
+from recsys.config import DAY, FORMS, NAME, Pipeline
 from recsys.errors import ConfigError, disk_full, one_line
 from recsys.progress import Console
 from recsys.registry import CURRENT
 from recsys.stages import Job, encoded_of, examples_of, known_config, run_identity, run_name
 from recsys.workspace import RUNS, file_in_the_way, require_inside
-
-_RUN_NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 
 
 def open_job(
@@ -36,9 +34,8 @@ def open_job(
     name = run_name(pipeline) if run is None else run
     if name == CURRENT:
         raise ConfigError(f'--run: found "{name}", expected another name: it stands for the run that was promoted')
-    if not _RUN_NAME.fullmatch(name) or len(name.encode()) > 100:
-        expected = "letters, digits and . _ + - behind a letter or digit, at most 100 bytes"
-        raise ConfigError(f'--run: found "{one_line(name)}", expected {expected}')
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(f'--run: found "{one_line(name)}", expected {FORMS[NAME]}. Fix: another name')
     if DAY in str(workspace):  # the paths of simulated raw files, for one, would be those of days
         raise ConfigError(f"--workspace: found {workspace}, expected a folder: nothing puts a day in the place of {DAY} here. Fix: name it")
     folder = workspace / pipeline.name

@@ -99,7 +99,10 @@ def test_the_page_has_each_key_of_the_pipelines(name: str):
         ("`[train]`", "| `negatives` | optional table | left out |"),
         ("`[fuse]`", "| `constraints` | table, each value text: a relative change such as -1% | `{}` |"),
         ('`[source], kind = "world"`', "| `start` | date from 2000-01-01, before 2100-01-01 | `2024-01-01` |"),
-        ("The top of the file", "| `name` | text: letters a to z, digits and . _ - behind a letter or digit | the file's name |"),
+        (
+            "The top of the file",
+            "| `name` | text: letters a to z, digits and . _ + - behind a letter or digit, at most 100 | the file's name |",
+        ),
     ],
 )
 def test_types_and_defaults_are_said_in_words_and_toml(table: str, row: str):

@@ -4,6 +4,7 @@ from recsys.config.balance import Balance
 from recsys.config.checks_options import Checks
 from recsys.config.evaluate_options import MOST_CONFIDENCE, MOST_REPLICATES, Evaluate
 from recsys.config.features_options import Features
+from recsys.config.forms import FORMS, NAME
 from recsys.config.fuse_options import Fuse
 from recsys.config.known_truth import known_truth
 from recsys.config.learning import Learning
@@ -47,8 +48,10 @@ from recsys.config.train_options import Negatives, Train
 
 __all__ = [
     "DAY",
+    "FORMS",
     "MOST_CONFIDENCE",
     "MOST_REPLICATES",
+    "NAME",
     "SOURCES",
     "SQLITE",
     "ActionOptions",

@@ -7,12 +7,12 @@ from typing import Any
 MEMORY = r"^[1-9]\d{0,5}(MB|GB)$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 CHANGE = r"^[+-]?\d+(\.\d+)?%$"
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # of a folder: a disk or another machine may write ü with one letter or two, or want %C3%BC
 FORMS = {  # pattern → its meaning in words
     MEMORY: "an amount of memory such as 4GB or 500MB",
     DEVICE: "auto, cpu, cuda or one of several such as cuda:1",
     CHANGE: "a relative change such as -1%",
-    NAME: "letters a to z, digits and . _ - behind a letter or digit",
+    NAME: "letters a to z, digits and . _ + - behind a letter or digit, at most 100",
 }
 
 

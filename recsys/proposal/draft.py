@@ -54,7 +54,7 @@ def unique(name: str, taken: Sequence[str]) -> str:
 def pipeline_name(path: Path) -> str:
     """Return the name of a file without its suffixes, with dashes for what no name of a pipeline holds."""
     stem = re.sub(r"(\.(csv|tsv|gz|parquet|dat|data|txt|toml))+$", "", path.name, flags=re.IGNORECASE)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "log"
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-._+")[:100] or "log"
 
 
 def write_new(proposal: Proposal, path: Path) -> Path:

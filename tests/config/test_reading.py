@@ -131,4 +131,4 @@ def test_a_toml_of_another_encoding_is_told_to_be_saved_as_utf_8(tmp_path: Path)
 
 def test_a_name_of_other_letters_is_told_which_are_meant(write):
     (said,) = problems(write(f'name = "größe"\n{SMALLEST}'))
-    assert said.endswith("name: found 'größe', expected letters a to z, digits and . _ - behind a letter or digit")
+    assert said.endswith("name: found 'größe', expected letters a to z, digits and . _ + - behind a letter or digit, at most 100")
