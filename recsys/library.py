@@ -154,6 +154,6 @@ def open_run(name: Path | str, *, workspace: Path | str = DEFAULT_WORKSPACE) -> 
     >>> first.summary.loc[("click", "auc")].index[:3].tolist()
     ['value', 'low', 'high']
     """
-    from recsys.runs import find_run
+    from recsys.found_runs import find_run
 
     return Run(find_run(str(name), Path(workspace)))

@@ -8,8 +8,9 @@ import pytest
 
 from recsys import artifacts
 from recsys.errors import ConfigError
+from recsys.found_runs import find_run, find_runs, is_made_of
 from recsys.progress import Console
-from recsys.runs import find_run, find_runs, is_made_of, list_runs
+from recsys.runs import list_runs
 from recsys.workspace import METRICS, MODEL, PREDICTIONS, UNCALIBRATED
 
 
@@ -33,7 +34,9 @@ def test_names_after_the_first_are_of_its_pipeline(workspace: Path) -> None:
 def test_what_is_offered_can_be_compared(workspace: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         find_runs(["mmoe", "ple"], workspace, file=PREDICTIONS)
-    assert str(raised.value) == '"ple": found no scored run of that name of the pipeline feed; there are: gbdt, mmoe'
+    found, fix = str(raised.value).split(". Fix: ")
+    assert found == '"ple": found no scored run of that name of the pipeline feed; there are: gbdt, mmoe'
+    assert fix == "name one of them; recsys runs shows how far each is"
     with pytest.raises(ConfigError, match="there are: gbdt, mmoe, ple"):
         find_run("nothing", workspace, file=PREDICTIONS)
 
@@ -68,11 +71,43 @@ def test_a_file_that_goes_while_runs_are_listed_is_passed_over(workspace: Path, 
     assert "mmoe" in capsys.readouterr().out
 
 
-def test_a_file_is_no_run(workspace: Path) -> None:
-    file = workspace / "candidates.csv"
-    file.touch()
-    with pytest.raises(ConfigError, match=r"candidates.csv: found a file, expected a run. Fix: name the run"):
-        find_run(str(file), workspace, file=MODEL)
+@pytest.mark.parametrize(
+    ("place", "found", "fix"),
+    [
+        (
+            "elsewhere/candidates.csv",
+            "a file, expected a run that is scored, such as data/NAME/runs/RUN; there are: gbdt, mmoe, ple",
+            "one of",
+        ),
+        (
+            "elsewhere/empty",
+            "an empty folder, expected a run that is scored, such as data/NAME/runs/RUN; there are: gbdt, mmoe, ple",
+            "one of",
+        ),
+        (
+            ".",
+            "a folder that holds 4 runs, expected a run",
+            "one of them, {0}/feed/runs/gbdt, {0}/feed/runs/mmoe, {0}/shop/runs/gbdt, {0}/shop",
+        ),
+        ("feed", "a folder that holds 2 runs, expected a run", "one of them, {0}/feed/runs/gbdt, {0}/feed/runs/mmoe"),
+        ("feed/runs", "a folder that holds 2 runs, expected a run", "one of them, {0}/feed/runs/gbdt, {0}/feed/runs/mmoe"),
+        ("feed/events", "a folder of the pipeline feed, expected a run", "one of them, {0}/feed/runs/gbdt, {0}/feed/runs/mmoe"),
+        ("shop/runs/ple/model", "a folder of the run ple, expected the run", "it, {0}/shop/runs/ple"),
+        ("shop/runs/ple/predictions.parquet", "a file of the run ple, expected the run", "it, {0}/shop/runs/ple"),
+    ],
+)
+def test_what_is_no_run_is_told_with_the_runs_that_were_meant(workspace: Path, place: str, found: str, fix: str) -> None:
+    for folder in ("elsewhere/empty", "feed/events/day=2024-01-01", "shop/runs/ple/model/a"):
+        (workspace / folder).mkdir(parents=True)
+    (workspace / "elsewhere" / "candidates.csv").touch()
+    with pytest.raises(ConfigError) as raised:
+        find_run(str(workspace / place), workspace, file=PREDICTIONS)
+    assert str(raised.value).startswith(f"{workspace / place}: found {found}. Fix: name {fix.format(workspace)}")
+
+
+def test_no_text_is_no_run(workspace: Path) -> None:
+    with pytest.raises(ConfigError, match=r"RUN: found no text, expected .* Fix: recsys runs lists them"):
+        find_run("", workspace, file=PREDICTIONS)
 
 
 def test_a_file_of_that_name_hides_no_run(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,8 +44,9 @@ def show(
 ) -> None:
     """Print the metric table of a run. RUN is a run's name or its folder."""
     from recsys import runs as finished
+    from recsys.found_runs import find_run
 
-    finished.show(finished.find_run(run_name, workspace), Console(as_json=as_json))
+    finished.show(find_run(run_name, workspace), Console(as_json=as_json))
 
 
 @app.command()
@@ -68,12 +69,12 @@ def compare(
 ) -> None:
     """Hold each run against the first, or against a file, on the same impressions: differences, intervals, verdicts in words."""
     from recsys import comparing
-    from recsys import runs as finished
+    from recsys.found_runs import find_runs
     from recsys.other_system import parsed_key
 
     if len(runs) < 2 and predictions is None:
         raise ConfigError("compare: found one run, expected two or more, or --predictions FILE")
-    found = finished.find_runs(runs, workspace, file=PREDICTIONS)
+    found = find_runs(runs, workspace, file=PREDICTIONS)
     console = Console(quiet=quiet, as_json=as_json)
     if predictions is None:
         comparing.compare(found, metrics or (), console, split=on, out=out)
@@ -102,12 +103,12 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Predict candidates with a trained run: users and items at any moment of its log, or after it."""
-    from recsys import runs as finished
     from recsys import sources
+    from recsys.found_runs import find_run
     from recsys.predicting import Question
     from recsys.predicting import predict as predicted
 
-    run = finished.find_run(run_name, workspace, file=MODEL)
+    run = find_run(run_name, workspace, file=MODEL)
     if out is None and not candidates.is_file() and sources.files_of(candidates):
         raise ConfigError(f"--out: found none beside {candidates}, which is no single file, expected a file for what is predicted")
     name = candidates.name.removesuffix(".gz").rpartition(".")[0] or candidates.name
@@ -133,9 +134,9 @@ def promote(
 ) -> None:
     """Make a run's model the current one, if on its test days no objective loses more than its margin. RUN is then called current."""
     from recsys import promoting
-    from recsys import runs as finished
+    from recsys.found_runs import find_run
 
-    found = finished.find_run(run_name, workspace, file=MODEL)
+    found = find_run(run_name, workspace, file=MODEL)
     promoting.promote(found, Console(quiet=quiet, as_json=as_json), because=because, wait=wait)
 
 
@@ -180,10 +181,11 @@ def fuse(
 ) -> None:
     """Find fusion weights for a stated aim on a run's validation days, and judge them on its test days. By default as its [fuse] says."""
     from recsys import runs as finished
+    from recsys.found_runs import find_run
 
     pairs = [text.partition("=") for text in no_worse or ()]
     if bad := [name for name, equals, _ in pairs if not equals]:
         raise ConfigError(f"--no-worse: found {', '.join(bad)}, expected OBJECTIVE=-P% such as click=-1%")
     given = {"maximise": maximise, "metric": metric, "constraints": {name: text for name, _, text in pairs} or None}
     asked = {key: value for key, value in given.items() if value is not None}
-    finished.fuse(finished.find_run(run_name, workspace, file=PREDICTIONS), asked, Console(quiet=quiet))
+    finished.fuse(find_run(run_name, workspace, file=PREDICTIONS), asked, Console(quiet=quiet))

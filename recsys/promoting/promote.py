@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from recsys import artifacts, calibration, locks, registry, schema
 from recsys.config import Pipeline
 from recsys.errors import ArtifactError, ConfigError, NotPromotedError, many
+from recsys.found_runs import is_made_of, of_another_model
 from recsys.health import stops
 from recsys.jobs import job_of
 from recsys.progress import Console, aligned
 from recsys.promoting.votes import Vote, other_objectives, shared_objectives, votes_of
-from recsys.runs import is_made_of, learned_through, of_another_model, pipeline_of
+from recsys.runs import learned_through, pipeline_of
 from recsys.signals import deferred_interrupt
 from recsys.stages import STAGES, Job, predicted_before, predicted_days, raw_predictions
 from recsys.workspace import CALIBRATION, MODEL, MODELS, PREDICTIONS, RUNS, require_inside
