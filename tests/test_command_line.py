@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from recsys.cli import run_command
 from recsys.cli.app import app
@@ -107,12 +108,36 @@ def test_the_name_of_a_file_is_no_folder_to_write_into(command: str, tmp_path: P
         (["sweep", TINY, "--seeds", "many"], "'--seeds': found 'many', expected a whole number"),
         (["run", TINY, "--jobs", "0"], "'--jobs': found '0', expected a number from 1 on"),
         (["run", TINY, "--jobs", "5000"], "'--jobs': found '5000', expected a number up to 4096"),
-        (["run", TINY, "--log", "xml"], "'--log': 'xml' is not one of 'text', 'json'."),
+        (["run", TINY, "--log", "xml"], "'--log': found 'xml', expected one of text, json"),
+        (["run", TINY, "--log", "jsn"], "'--log': found 'jsn', expected one of text, json; did you mean \"json\"?"),
     ],
 )
 def test_a_value_of_an_option_is_told_with_what_it_may_be(arguments: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
     assert run_command(arguments) == EXIT_CONFIG
-    assert capsys.readouterr().err == f"error: Invalid value for {words}\n"
+    fix = f"{'' if words.endswith('?') else '.'} Fix: recsys {arguments[0]} --help says what there is"
+    assert capsys.readouterr().err == f"error: Invalid value for {words}{fix}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", TINY, "--set"], "--set: found no value, expected KEY=VALUE. Fix: recsys run"),
+        (["run", TINY, "--log"], "--log: found no value, expected text|json. Fix: recsys run"),
+        (["show", "first", "--workspace"], "--workspace: found no value, expected FOLDER. Fix: recsys show"),
+        (["backtest", TINY, "--days", "2024-06-05"], "--days: found no value, expected FIRST LAST. Fix: recsys backtest"),
+        (["run", TINY, "--quiet=yes"], "--quiet: found a value, expected none. Fix: recsys run"),
+        (["--version=1"], "--version: found a value, expected none. Fix: recsys"),
+    ],
+)
+def test_an_option_without_its_value_is_told_with_what_it_takes(arguments: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
+    assert run_command(arguments) == EXIT_CONFIG
+    assert capsys.readouterr().err == f"error: {words} --help says what there is\n"
+
+
+def test_every_option_with_a_value_says_what_it_takes() -> None:
+    verbs = get_command(app).commands
+    options = {(name, option.opts[0]): option for name, verb in verbs.items() for option in verb.params if option.opts[0].startswith("--")}
+    assert [place for place, option in options.items() if not option.is_flag and not option.metavar] == []
 
 
 @pytest.mark.parametrize("command", ["compare", "predict", "init"])
@@ -359,6 +384,15 @@ def test_both_words_for_help(verb: str | None, capsys: pytest.CaptureFixture) ->
         (["init", "log.csv", "--epochs", "3"], "Fix: recsys init --help says what there is\n"),
         (["fuse", "first", "--keep", "like"], "error: No such option: --keep. Fix: recsys fuse --help says what there is\n"),
         (["prune", "own.toml", "--yess"], '--yess; did you mean "--yes"? Fix: recsys prune --help says what there is\n'),
+        (
+            ["evaluate", "own.toml", "--out", "."],
+            "--predictions: found none, expected --predictions FILE and --out FOLDER together. Fix: give",
+        ),
+        (
+            ["evaluate", "own.toml", "--predictions", "a.csv"],
+            "--out: found none, expected --predictions FILE and --out FOLDER together. Fix: ",
+        ),
+        (["compare", "first"], "compare: found one run, expected two or more, or --predictions FILE. Fix: name another run, or the file"),
         (["show"], "error: Missing argument 'RUN'. Fix: recsys show --help says what there is\n"),
         (["backtest", "own.toml"], "error: Missing option '--days'. Fix: recsys backtest --help says what there is; keys"),
     ],

@@ -3,10 +3,11 @@
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
+from recsys.errors import nearest
 from recsys.progress import LogForm, log_as
 from recsys.threads import bound_threads
 from recsys.workspace import file_in_the_way
@@ -23,6 +24,13 @@ _OF_FILES = frozenset((".csv", ".gz", ".html", ".json", ".jsonl", ".md", ".parqu
 def _bounded(number: int | None) -> int | None:
     bound_threads(number)
     return number
+
+
+def _log_form(text: str) -> str:
+    forms = get_args(LogForm)
+    if text not in forms:
+        raise typer.BadParameter(f"found '{text}', expected one of {', '.join(forms)}{nearest(text, forms)}")
+    return text
 
 
 def _logged(form: LogForm) -> LogForm:
@@ -81,7 +89,10 @@ Workspace = Annotated[
     Path,
     typer.Option("--workspace", parser=_folder, metavar="FOLDER", help="Where everything generated lies; what generates makes it."),
 ]
-RunName = Annotated[str | None, typer.Option("--run", help="Name of the run; by default its architecture and a fingerprint of its config.")]
+RunName = Annotated[
+    str | None,
+    typer.Option("--run", metavar="NAME", help="Name of the run; by default its architecture and a fingerprint of its config."),
+]
 OutFile = Annotated[
     Path | None,
     typer.Option(
@@ -144,6 +155,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result
 AsJson = Annotated[bool, typer.Option("--json", help="Give the result as one JSON object on stdout, and messages on stderr.")]
 Log = Annotated[
     LogForm,
-    typer.Option("--log", callback=_logged, help="Write messages as text, or as one JSON object per line: stages, days, rows, seconds."),
+    typer.Option(
+        "--log",
+        parser=_log_form,
+        metavar="text|json",
+        callback=_logged,
+        help="Write messages as text, or as one JSON object per line: stages, days, rows, seconds.",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

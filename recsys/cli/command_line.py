@@ -106,7 +106,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except _USAGE_ERROR as error:
         if isinstance(error.__cause__, ValidationError):  # typer lets pydantic read numbers and days
             error.message = of_a_word(error.__cause__)
-        _complain(_said(error))
+        _complain(_said(error, arguments))
         return EXIT_CONFIG
     except RecsysError as error:
         if debug:
@@ -138,20 +138,27 @@ def run_command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _said(error: Any) -> str:
-    """Return what is wrong with a command line and, where it has what the verb does not take or lacks what it takes, where to look."""
-    said = error.format_message()
-    is_value = isinstance(error, typer.BadParameter) and type(error).__name__ != "MissingParameter"
-    if is_value or error.ctx is None:
-        return str(said)
-    options = [word for option in error.ctx.command.params for word in option.opts]
-    meant: list[str] = []
-    if type(error).__name__ == "NoSuchOption":  # click's own guesses go by the dashes too: --keep was near to --help
-        by_name = {option.lstrip("-"): option for option in options if option.startswith("--")}
-        meant = [by_name[name] for name in near(error.option_name.lstrip("-"), by_name)]
-        said = error.message + "".join(f'; did you mean "{option}"?' for option in meant)
-    keys = "; keys of the TOML are set by --set KEY=VALUE" if "--set" in options and not meant else ""
-    return f"{said}{'' if said[-1] in '.?' else '.'} Fix: {error.ctx.command_path} --help says what there is{keys}"
+def _said(error: Any, arguments: Sequence[str]) -> str:
+    """Return what is wrong with a command line, what was expected, and what to do or where to look."""
+    said = str(error.format_message())
+    if "Fix: " in said:
+        return said
+    verbs = _verbs()
+    name = arguments[0] if arguments[0] in verbs.commands else ""
+    options = {word: option for option in verbs.commands.get(name, verbs).params for word in option.opts if word.startswith("--")}
+    keys = "; keys of the TOML are set by --set KEY=VALUE" if "--set" in options else ""
+    match type(error).__name__:
+        case "NoSuchOption":  # click's own guesses go by the dashes too: --keep was near to --help
+            meant = near(error.option_name.lstrip("-"), [option.lstrip("-") for option in options])
+            said = error.message + "".join(f'; did you mean "--{option}"?' for option in meant)
+            keys = "" if meant else keys
+        case "BadOptionUsage":
+            option, keys = options[error.option_name], ""
+            found, expected = ("a value", "none") if option.is_flag else ("no value", option.metavar)
+            said = f"{error.option_name}: found {found}, expected {expected}"
+        case "BadParameter":
+            keys = ""
+    return f"{said}{'' if said[-1] in '.?' else '.'} Fix: {' '.join(['recsys', name]).strip()} --help says what there is{keys}"
 
 
 def _choose_form(arguments: Sequence[str]) -> None:

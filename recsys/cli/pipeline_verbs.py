@@ -61,7 +61,7 @@ def _opened(
 @app.command()
 def run(
     pipeline: PipelineFile,
-    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "track",
+    until: Annotated[str, typer.Option(metavar="STAGE", help="Stop after this stage.")] = "track",
     through: Through = None,
     since: From = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -115,7 +115,9 @@ for _stage in STAGES.values():
 @app.command(help=STAGES["evaluate"].summary)
 def evaluate(
     pipeline: PipelineFile,
-    predictions: Annotated[Path | None, typer.Option(help="Scores of any other system, in files: the same metrics.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Scores of any other system, in files: the same metrics.")
+    ] = None,
     out: OutFolder = None,
     through: Through = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -129,7 +131,8 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     if (predictions is None) != (out is None):
-        raise ConfigError("--predictions and --out go together: whose scores, and where their metrics go")
+        absent = "--predictions" if predictions is None else "--out"
+        raise ConfigError(f"{absent}: found none, expected --predictions FILE and --out FOLDER together. Fix: give both, or neither")
     if predictions is None or out is None:
         stage = _stage_command(STAGES["evaluate"])
         stage(pipeline, through, workspace, run_name, overrides, replace=replace, wait=wait, quiet=quiet)

@@ -73,7 +73,7 @@ def compare(
     from recsys.other_system import parsed_key
 
     if len(runs) < 2 and predictions is None:
-        raise ConfigError("compare: found one run, expected two or more, or --predictions FILE")
+        raise ConfigError("compare: found one run, expected two or more, or --predictions FILE. Fix: name another run, or the file")
     found = find_runs(runs, workspace, file=PREDICTIONS)
     console = Console(quiet=quiet, as_json=as_json)
     if predictions is None:
@@ -169,7 +169,7 @@ def rollback(
 def fuse(
     run_name: Annotated[str, typer.Argument(metavar="RUN")],
     maximise: Annotated[str | None, typer.Option(metavar="OBJECTIVE", help="Objective whose metric is maximised.")] = None,
-    metric: Annotated[str | None, typer.Option(help="captured@P%, captured@K or ndcg@K, of every objective.")] = None,
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="captured@P%, captured@K or ndcg@K, of every objective.")] = None,
     no_worse: Annotated[
         list[str] | None,
         typer.Option(metavar="OBJECTIVE=-P%", help="Least relative change of another objective; * means all others; repeatable."),

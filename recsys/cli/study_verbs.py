@@ -28,7 +28,7 @@ from recsys.progress import Console
 @app.command()
 def affinity(
     pipeline: PipelineFile,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds that each set of objectives is trained with.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds that each set of objectives is trained with.")] = 3,
     budget: Annotated[
         int | None, typer.Option(min=1, metavar="MACS", help="Multiplications per row in every run; by default those of the model.")
     ] = None,
@@ -54,7 +54,7 @@ def backtest(
         typer.Option(metavar="FIRST LAST", formats=["%Y-%m-%d"], help="First and last of the days that are predicted."),
     ],
     over: Over = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds that each config is trained with.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds that each config is trained with.")] = 1,
     metrics: Metrics = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     overrides: Overrides = None,
@@ -82,8 +82,8 @@ def sweep(
     over_weights: Annotated[
         str | None, typer.Option(metavar="OBJECTIVE,OBJECTIVE,…", help="Share out the sum of these objectives' loss weights, in every way.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Number of equal parts that --over-weights shares out.")] = 4,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds that each point is trained with.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Number of equal parts that --over-weights shares out.")] = 4,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds that each point is trained with.")] = 1,
     objectives: Annotated[
         list[str] | None,
         typer.Option("--objective", metavar="NAME", help="Judge by this objective; repeatable. By default all that learn."),
@@ -116,7 +116,7 @@ def world(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the world, such as users=500; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 7,
+    seed: Annotated[int, typer.Option(min=0, metavar="N")] = 7,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
