@@ -69,7 +69,10 @@ def _what_follows(job: Job, target: Path) -> str:
 
 
 def _remove(target: Path) -> None:
-    if target.is_dir():
+    """Remove an artifact; of one with a folder in the place of its manifest, that alone: without a manifest it counts as absent."""
+    if artifacts.place_of(target).is_dir():
+        artifacts.unseal(target)
+    elif target.is_dir():
         shutil.rmtree(target)
     else:
         artifacts.remove(target)

@@ -83,6 +83,23 @@ def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path, text: str):
         artifacts.manifest(tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["_manifest.json", "_manifest.rows.csv.json"])
+def test_a_folder_in_the_place_of_a_manifest_is_damage(tmp_path: Path, name: str):
+    """It counted as absent in `damages`, and the next reader ended with the error of the system."""
+    make(tmp_path / "out")
+    artifacts.write_file(tmp_path / "out" / "rows.csv", lambda draft: draft.write_text("a\n"), stage="s", fingerprint="f")
+    place = tmp_path / "out" / name
+    place.unlink()
+    (place / "below").mkdir(parents=True)
+    target = tmp_path / "out" if name == "_manifest.json" else tmp_path / "out" / "rows.csv"
+    with pytest.raises(ArtifactError, match=f"{name}: found a folder, expected a manifest. Fix: delete it and run again"):
+        artifacts.is_fresh(target, "f")
+    assert artifacts.damages(tmp_path)[1] == {target: f"{place}: found a folder, expected a manifest"}
+    artifacts.unseal(target)
+    assert artifacts.damages(tmp_path)[1] == {}
+    assert artifacts.manifest(target) is None
+
+
 def test_any_changed_byte_of_a_manifest_is_found_or_makes_no_difference(tmp_path: Path):
     make(tmp_path / "out")
     place = tmp_path / "out" / "_manifest.json"

@@ -3,7 +3,7 @@
 An artifact is a folder with a `_manifest.json`, or one file with its manifest beside it (`_manifest.FILE.json`).
 """
 
-from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, fingerprint, manifest, versions
+from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, fingerprint, manifest, place_of, versions
 from recsys.artifacts.read import (
     artifact_of,
     checked,
@@ -40,6 +40,7 @@ __all__ = [
     "fingerprint",
     "is_fresh",
     "manifest",
+    "place_of",
     "read_batches",
     "read_json",
     "read_schema",

@@ -85,7 +85,7 @@ def manifest(target: Path) -> Manifest | None:
 
     Return None where nothing stands, and where an earlier version, whose manifests had no checksum, has left something.
     """
-    place = target / MANIFEST if target.is_dir() else beside(target)
+    place = place_of(target)
     try:
         fields = json.loads(place.read_text(encoding="utf-8"))
         checksum = fields.pop(_CHECKSUM, None)
@@ -98,6 +98,8 @@ def manifest(target: Path) -> Manifest | None:
         return found
     except FileNotFoundError:
         return None
+    except IsADirectoryError as error:
+        raise ArtifactError(f"{place}: found a folder, expected a manifest. Fix: delete it and run again") from error
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{place}: found a damaged manifest ({short(str(error))}). Fix: delete it and run again") from error
 
@@ -111,6 +113,11 @@ def _require_form(found: Manifest) -> None:
             raise ValueError(f"no size and hash of {name}")
         if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
             raise ValueError(f"the file {name}, which is outside its folder")
+
+
+def place_of(target: Path) -> Path:
+    """Return the path of the manifest of a folder or file artifact."""
+    return target / MANIFEST if target.is_dir() else beside(target)
 
 
 def beside(target: Path) -> Path:

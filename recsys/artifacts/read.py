@@ -88,10 +88,11 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield all files under a folder. What is hidden is being written, or was replaced."""
+    """Yield all files under a folder, and folders in the place of manifests. What is hidden is being written, or was replaced."""
     for place, folders, names in os.walk(folder, onerror=_unless_it_is_gone):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place) / name for name in names if not name.startswith("."))
+        odd = [name for name in folders if _is_manifest(Path(name))]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in odd]
+        yield from (Path(place) / name for name in (*names, *odd) if not name.startswith("."))
 
 
 def _unless_it_is_gone(error: OSError) -> None:
@@ -110,7 +111,7 @@ def damages(folder: Path) -> tuple[int, dict[Path, str]]:
         if what is None:
             found = manifest(target)
             files += len(found.files) if found else 0
-        elif (target / MANIFEST).is_file() or beside(target).is_file():
+        elif (target / MANIFEST).exists() or beside(target).exists():
             damaged[target] = what
     return files, damaged
 

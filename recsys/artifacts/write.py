@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, beside, describe, versions
+from recsys.artifacts.manifests import MANIFEST, Manifest, RowAccount, beside, describe, place_of, versions
 from recsys.artifacts.read import require_manifest, verify
 from recsys.errors import ArtifactError, naming
 
@@ -181,8 +181,11 @@ def replace_text(target: Path, text: str) -> None:
 
 def unseal(target: Path) -> None:
     """Remove the manifest of an artifact: until the next one is there, it counts as absent."""
-    place = target / MANIFEST if target.is_dir() else beside(target)
-    place.unlink(missing_ok=True)
+    place = place_of(target)
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
     if place.parent.exists():
         _sync(place.parent)
 

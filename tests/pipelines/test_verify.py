@@ -92,6 +92,27 @@ def test_a_damaged_file_is_named_and_made_again(mine: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
+    ("pattern", "stage"),
+    [
+        ("items/_manifest.json", "ingest"),
+        ("events/day=2024-01-02/_manifest.json", "ingest"),  # where none is to be
+        ("runs/first/_manifest.metrics.parquet.json", "evaluate"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_manifest_is_named_and_removed(mine: Path, capsys: pytest.CaptureFixture, pattern: str, stage: str):
+    before = bytes_of(mine)
+    place = mine / "tiny" / pattern
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    arguments = ["verify", TINY, *FIRST, "--workspace", str(mine)]
+    assert run_command(arguments) == 4
+    assert f"{place}: found a folder, expected a manifest; made by the stage {stage}" in capsys.readouterr().err
+    assert run_command([*arguments, "--repair", "--quiet"]) == 0, capsys.readouterr().err
+    assert bytes_of(mine) == before
+    assert run_command(arguments) == 0
+
+
+@pytest.mark.parametrize(
     ("pattern", "what_follows"),
     [
         ("raw/users.csv", "The next `recsys run` for which ingest reads the log again, or which has the baseline truth, makes it again"),
