@@ -101,7 +101,7 @@ _FIXES = {
     errno.EROFS: _OTHER_PLACE,
     **dict.fromkeys((errno.EACCES, errno.EPERM), f"look at the rights of this path: {_OTHER_PLACE}"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file on this path stands where a folder is to be: move it, or name another place"),
-    errno.EISDIR: "name a file: this is a folder",
+    errno.EISDIR: "a folder stands where a file is to be: move it, or name another file",
     errno.ENOENT: "look at the path; if another job has removed it meanwhile, the same command again",
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit on open files (ulimit -n), then the same command"),
 }
@@ -116,7 +116,8 @@ def not_text(path: str) -> str:
 def system_error(error: OSError, place: str) -> str:
     """Return the message for an error of the system: its file, or else `place`, what the system says, and what to do."""
     fix = _FIXES.get(error.errno or 0, "see what the system says of it; --debug shows what was done there")
-    return one_line(f"{error.filename or place}: {error.strerror or error}. Fix: {fix}")
+    file = error.filename2 or error.filename or place  # of a file that cannot be put into its place: that place
+    return one_line(f"{file}: {error.strerror or error}. Fix: {fix}")
 
 
 def one_line(text: str) -> str:

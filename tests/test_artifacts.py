@@ -100,6 +100,16 @@ def test_a_folder_in_the_place_of_a_manifest_is_damage(tmp_path: Path, name: str
     assert artifacts.manifest(target) is None
 
 
+def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path: Path):
+    target = tmp_path / "rows.csv"
+    artifacts.write_file(target, lambda draft: draft.write_text("a\n"), stage="s", fingerprint="f")
+    target.unlink()
+    target.mkdir()
+    with pytest.raises(ArtifactError, match=r"rows\.csv: found a folder, expected the file that its manifest names. Fix: delete it"):
+        artifacts.is_fresh(target, "f")
+    assert artifacts.damages(tmp_path)[1] == {target: f"{target}: found a folder, expected the file that its manifest names"}
+
+
 def test_any_changed_byte_of_a_manifest_is_found_or_makes_no_difference(tmp_path: Path):
     make(tmp_path / "out")
     place = tmp_path / "out" / "_manifest.json"

@@ -1,8 +1,10 @@
 """Tests of the words of errors: the names that a message offers."""
 
+import errno
+
 import pytest
 
-from recsys.errors import near, nearest
+from recsys.errors import near, nearest, system_error
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,8 @@ def test_a_name_with_another_meaning_is_not_near(word: str, others: list[str]) -
 def test_names_are_offered_as_they_are_written() -> None:
     assert nearest("userid", ["UserId", "User_Id"], most=2) == '; did you mean "UserId" or "User_Id"?'
     assert nearest("userid", ["clicked"]) == ""
+
+
+def test_a_file_that_cannot_be_put_into_its_place_is_named_by_that_place() -> None:
+    error = OSError(errno.EISDIR, "Is a directory", ".report.html.7.draft", None, "report.html")
+    assert system_error(error, "the workspace").startswith("report.html: Is a directory. Fix: a folder stands where a file is to be")

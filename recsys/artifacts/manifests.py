@@ -86,6 +86,8 @@ def manifest(target: Path) -> Manifest | None:
     Return None where nothing stands, and where an earlier version, whose manifests had no checksum, has left something.
     """
     place = place_of(target)
+    if target.is_dir() and beside(target).is_file():
+        raise ArtifactError(f"{target}: found a folder, expected the file that its manifest names. Fix: delete it and run again")
     try:
         fields = json.loads(place.read_text(encoding="utf-8"))
         checksum = fields.pop(_CHECKSUM, None)
