@@ -187,8 +187,7 @@ def _quarantine(tally: Tally) -> pa.Table:
     staged = tally.staged
     entries: list[dict[str, Any]] = []
     if tally.counts:
-        refused = tally.rows("code > 0 ORDER BY source_file, source_row")
-        entries += [_entry(staged, tally.refusals, row) for row in refused.to_pylist()]
+        entries += [_entry(staged, refusals, row) for row, refusals in tally.rows()]
     for place, bad in enumerate(staged.unbalanced):
         for row, fields, text in zip(bad.rows, bad.fields, bad.lines, strict=True):
             reason = f"found {fields} fields, expected {expected_fields(staged.files[place], staged.widths[place])}"
@@ -208,12 +207,13 @@ def quarantined(staged: Staged, entries: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def _entry(staged: Staged, refusals: Sequence[Refusal], row: Mapping[str, Any]) -> dict[str, Any]:
-    refusal = refusals[row["code"] - 1]
-    found = row[staged.column(refusal.column)]
+    return entry_of(staged, row, "; ".join(_reason(refusal, row[staged.column(refusal.column)]) for refusal in refusals))
+
+
+def _reason(refusal: Refusal, found: object) -> str:
     unit = _likely_unit(refusal, found)
     hint = f" (the unit seems to be {unit})" if unit else ""
-    reason = f"column {short(refusal.column)}: found {shown(found)}, expected {refusal.expected}{hint}"
-    return entry_of(staged, row, reason)
+    return f"column {short(refusal.column)}: found {shown(found)}, expected {refusal.expected}{hint}"
 
 
 def entry_of(staged: Staged, row: Mapping[str, Any], reason: str) -> dict[str, Any]:

@@ -60,9 +60,13 @@ class Tally:
         (row,) = self.con.execute(f"SELECT {', '.join(counted)} FROM ({rows})").fetchall()
         return {place: count for place, count in enumerate(row) if count}
 
-    def rows(self, which: str) -> pa.Table:
-        """Return refused rows as they were staged, with the `code` of the first refusal. `which` is SQL that selects and orders them."""
-        return self._coded(first_refusal(self.refusals), which)
+    def rows(self) -> list[tuple[dict[str, Any], list[Refusal]]]:
+        """Return the refused rows as they were staged, in order, each with its refusals: the first of each of its bad columns."""
+        codes = ", ".join(first_refusal(refusals) for refusals in self.by_column)
+        refused = f"({first_refusal(self.refusals)}) > 0"  # and not by the list, so that it is made of the refused rows alone
+        found = self._coded(f"[{codes}]", f"{refused} ORDER BY {SOURCE_FILE}, {SOURCE_ROW}").to_pylist()
+        by_column = [[refusals[code - 1] for refusals, code in zip(self.by_column, row.pop("code"), strict=True) if code] for row in found]
+        return list(zip(found, by_column, strict=True))
 
     def example(self, place: int, which: str = "TRUE") -> tuple[Place, Any]:
         """Return where the first row stands that this refusal refuses, among those of the SQL condition `which`, and its value."""

@@ -189,6 +189,19 @@ def test_unbalanced_rows_go_to_quarantine_with_their_rows(tmp_path: Path, ingest
     assert result.account.quarantined == len(rows)
 
 
+def test_a_refused_row_has_a_reason_per_bad_column(tmp_path: Path, ingest: Callable) -> None:
+    log = make_log().astype(object)
+    log.loc[7, ["vid", "ts", "slot"]] = [None, "never", 0]
+    log.loc[9, "slot"] = "x"
+    log.to_csv(tmp_path / "log.csv", index=False)
+    rows = ingest(columns={**COLUMNS, "position": "slot"}).table("quarantine").to_pylist()
+    assert [row["source_row"] for row in rows] == [9, 11]
+    several, one = (row["reason"].split("; ") for row in rows)
+    assert [reason.partition(":")[0] for reason in several] == ["column vid", "column ts", "column slot"]
+    assert several[2] == 'column slot: found "0", expected a whole number from 1 to 2147483647'
+    assert one == ['column slot: found "x", expected a whole number from 1 to 2147483647']
+
+
 def test_rows_behind_unbalanced_ones_keep_their_numbers(tmp_path: Path, ingest: Callable) -> None:
     log = make_log(400).astype({"ts": object})
     log.loc[99, "ts"] = "never"
