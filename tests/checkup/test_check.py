@@ -12,7 +12,8 @@ import pytest
 from recsys.checkup import look
 from recsys.cli import run_command
 from recsys.errors import RecsysError
-from tests.checkup.mistakes import DAY, MISTAKES, START, TOGETHER, TOML, make_files, toml
+from tests.checkup.edits import DAY, START, TOML, make_files, toml
+from tests.checkup.mistakes import MISTAKES, TOGETHER
 from tests.sources.miniatures import SOURCES
 
 

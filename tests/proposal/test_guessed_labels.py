@@ -10,7 +10,7 @@ import pytest
 from recsys.checkup import look
 from recsys.cli import run_command
 from recsys.proposal import propose
-from tests.checkup.mistakes import make_files
+from tests.checkup.edits import make_files
 from tests.proposal.as_they_lie import LOGS, csv_with_tabs
 from tests.proposal.small_feed import proposed, small_feed
 from tests.spread import some

@@ -15,7 +15,7 @@ from recsys.cli import run_command
 from recsys.config import load
 from recsys.errors import DataError
 from recsys.proposal import propose
-from tests.checkup.mistakes import make_files
+from tests.checkup.edits import make_files
 from tests.proposal.as_they_lie import LOGS, csv_with_tabs, tianchi
 from tests.proposal.small_feed import small_feed
 from tests.spread import some
