@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recsys import artifacts, registry
 from recsys.errors import ArtifactError, ConfigError, many, nearest
-from recsys.workspace import METRICS, MODEL, MODELS, PREDICTIONS, RUNS, UNCALIBRATED, require_inside
+from recsys.workspace import CONFIG, METRICS, MODEL, MODELS, PREDICTIONS, RUNS, UNCALIBRATED, require_inside
 
 _WITH = {METRICS: "evaluated", PREDICTIONS: "scored", MODEL: "trained"}  # words for a run that has it
 
@@ -67,7 +67,13 @@ def _no_run(name: str, there: Sequence[str], workspace: Path, file: str, beside:
         found = f'"{name}": found no {_WITH[file]} run of that name {where}'
     names = list(dict.fromkeys(there))
     if not names:
-        return ConfigError(f"{found}; there are: none. Fix: recsys run PIPELINE.toml makes one; --workspace says where runs are")
+        above = workspace_above(workspace)
+        fix = (
+            "recsys run PIPELINE.toml makes one; --workspace says where runs are"
+            if above is None
+            else f"--workspace {above}, which has runs"
+        )
+        return ConfigError(f"{found}; there are: none. Fix: {fix}")
     meant = nearest(name, names)
     fix = "name one of them; recsys runs shows how far each is"
     return ConfigError(f"{found}{f'{meant} There are' if meant else '; there are'}: {', '.join(names)}. Fix: {fix}")
@@ -87,6 +93,12 @@ def _runs_at(path: Path, file: str) -> tuple[str, list[Path]] | None:
         if runs := sorted(made.parent for made in above.glob(f"{RUNS}/*/{file}")):
             return f"{found} of the pipeline {above.resolve().name}, expected a run", runs
     return f"{found}, expected a run that is {_WITH[file]}, such as data/NAME/runs/RUN", []
+
+
+def workspace_above(folder: Path) -> Path | None:
+    """Return the workspace with runs that was probably meant by the folder of a pipeline, or by its folder of runs; else None."""
+    pipeline = folder.absolute().parent if folder.name == RUNS else folder.absolute()
+    return pipeline.parent if next(pipeline.glob(f"{RUNS}/*/{CONFIG}"), None) is not None else None
 
 
 def _require_of_its_model(run: Path, file: str) -> None:

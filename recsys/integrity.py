@@ -13,6 +13,9 @@ from recsys.workspace import JOURNALS, MODELS, PREDICTED, RAW, REGISTRY, day_fol
 
 def verify(job: Job) -> None:
     """Say that every file is as it was written. Raise ArtifactError that names each damaged one and the stage that makes it again."""
+    if not job.folder.is_dir():  # a workspace whose name is misspelt was as it was written
+        job.console.say(f"verify: {job.folder}: no such folder, so nothing was compared. --workspace says where it is")
+        return
     registry.decisions(job.folder)  # which no manifest tells of
     files, damaged = artifacts.damages(job.folder)
     if damaged:

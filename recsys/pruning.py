@@ -41,7 +41,10 @@ def prune(folder: Path, keep_ms: int, *, remove: bool, wait: bool, console: Cons
 
     Raises InUseError where it is to be removed and a job works in the folder, unless told to wait: the job may need what no run needs yet.
     """
-    if not remove or not folder.is_dir():
+    if not folder.is_dir():
+        console.say(f"prune: {folder}: no such folder, so there is nothing to remove. --workspace says where it is")
+        return
+    if not remove:
         _say(unneeded(folder, keep_ms), console, "with --yes it is removed")
         return
     with locks.at_work(folder, alone=True, wait=wait, console=console):

@@ -14,6 +14,7 @@ from recsys import artifacts, lineage, locks, registry, schema, sources
 from recsys.config import Pipeline, problems_of, with_table
 from recsys.errors import ArtifactError, ConfigError
 from recsys.foreign_predictions import name_of, read_foreign
+from recsys.found_runs import workspace_above
 from recsys.judge import metrics_of, warn, warn_of_run
 from recsys.predictions import known_before
 from recsys.progress import Console, aligned
@@ -110,7 +111,9 @@ def list_runs(workspace: Path, console: Console) -> None:
     ]
     names = ("pipeline", "run", "architecture", "state", "changed")
     rows = [(*(str(entry[name]) for name in names), registry.CURRENT if entry["current"] else "") for entry in found]
-    for line in aligned([(*names, ""), *rows]) if found else [f"{workspace}: no {'runs' if workspace.is_dir() else 'such folder'}"]:
+    above = None if found else workspace_above(workspace)
+    none = f"{workspace}: no {'runs' if workspace.is_dir() else 'such folder'}{'' if above is None else f'; --workspace {above} has some'}"
+    for line in aligned([(*names, ""), *rows]) if found else [none]:
         console.result(line)
     console.give({"runs": found})
 

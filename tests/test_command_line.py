@@ -188,6 +188,12 @@ def test_what_only_reads_or_is_refused_leaves_no_folder(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("verb", ["verify", "prune"])
+def test_a_workspace_that_is_not_there_is_not_said_to_be_whole(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run_command([verb, TINY, "--workspace", str(tmp_path / "dta")]) == 0
+    assert capsys.readouterr().out.startswith(f"{verb}: {tmp_path / 'dta' / 'tiny'}: no such folder, ")
+
+
 def test_a_log_that_is_not_there_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
     for verb in ("run", "ingest"):

@@ -105,6 +105,15 @@ def test_what_is_no_run_is_told_with_the_runs_that_were_meant(workspace: Path, p
     assert str(raised.value).startswith(f"{workspace / place}: found {found}. Fix: name {fix.format(workspace)}")
 
 
+@pytest.mark.parametrize("given", ["feed", "feed/runs"])
+def test_the_workspace_is_named_where_a_folder_in_it_was_given(workspace: Path, given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / "feed" / "runs" / "mmoe" / "config.json").touch()
+    with pytest.raises(ConfigError, match=rf"there are: none\. Fix: --workspace {workspace}, which has runs"):
+        find_run("mmoe", workspace / given, file=PREDICTIONS)
+    list_runs(workspace / given, Console())
+    assert capsys.readouterr().out == f"{workspace / given}: no runs; --workspace {workspace} has some\n"
+
+
 def test_no_text_is_no_run(workspace: Path) -> None:
     with pytest.raises(ConfigError, match=r"RUN: found no text, expected .* Fix: recsys runs lists them"):
         find_run("", workspace, file=PREDICTIONS)

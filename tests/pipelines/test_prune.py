@@ -192,5 +192,6 @@ def test_a_time_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture, keep
 
 
 def test_an_empty_workspace_has_nothing_to_prune(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert prune(tmp_path / "none", "--yes") == 0
+    (tmp_path / "tiny").mkdir()
+    assert prune(tmp_path, "--yes") == 0
     assert "nothing that no run needs" in capsys.readouterr().out
