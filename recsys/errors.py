@@ -193,7 +193,17 @@ def near(word: str, names: Iterable[str], *, most: int = 1) -> list[str]:
 
 def nearest(word: str, names: Iterable[str], *, most: int = 1) -> str:
     """Return `; did you mean "…"?` with up to `most` names, to stand behind "unknown …". Empty where no name is near."""
-    meant = " or ".join(f'"{short(one_line(name))}"' for name in near(word, names, most=most))
+    return _asked(near(word, names, most=most))
+
+
+def nearest_file(name: str, there: Iterable[str], *, most: int = 1) -> str:
+    """Return what `nearest` does, of the names of files. Their suffixes do not count: "play.csv" was near to "empty.csv"."""
+    by_stem = {Path(file).stem: file for file in sorted(there)}
+    return _asked([by_stem[stem] for stem in near(Path(name).stem, by_stem, most=most)])
+
+
+def _asked(names: Sequence[str]) -> str:
+    meant = " or ".join(f'"{short(one_line(name))}"' for name in names)
     return f"; did you mean {meant}?" if meant else ""
 
 

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from recsys.errors import near, nearest, system_error
+from recsys.errors import near, nearest, nearest_file, system_error
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,18 @@ def test_a_slip_of_a_name_is_near(word: str, names: list[str], meant: list[str])
 )
 def test_a_name_with_another_meaning_is_not_near(word: str, others: list[str]) -> None:
     assert near(word, others, most=2) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "meant"),
+    [
+        ("play.csv", ["plays.csv", "empty.csv"], '; did you mean "plays.csv"?'),
+        ("plays.cvs", ["plays.csv"], '; did you mean "plays.csv"?'),
+        ("none.csv", ["items.csv", "users.csv"], ""),
+    ],
+)
+def test_a_file_is_near_whatever_its_suffix_is(name: str, there: list[str], meant: str) -> None:
+    assert nearest_file(name, there, most=2) == meant
 
 
 def test_names_are_offered_as_they_are_written() -> None:

@@ -12,7 +12,7 @@ from recsys.config.pipeline import Pipeline
 from recsys.config.problems import problems_of
 from recsys.config.sound import sound_part
 from recsys.config.tracking_options import SQLITE
-from recsys.errors import ConfigError, nearest
+from recsys.errors import ConfigError, nearest, nearest_file
 from recsys.options import Options
 
 _Some = TypeVar("_Some", bound=Options)
@@ -59,7 +59,7 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors of Windows put a mark in front
     except OSError as error:
         there = [child.name for child in path.parent.glob("*.toml")]
-        meant = nearest(path.name, there)
+        meant = nearest_file(path.name, there)
         fix = f"mend the path{meant}" if meant else "give the path of a file such as pipelines/tiny.toml"
         raise ConfigError(f"{path}: {error.strerror or error}, expected a pipeline's TOML. Fix: {fix}") from error
     except UnicodeDecodeError as error:

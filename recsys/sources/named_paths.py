@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from recsys.config import DAY
-from recsys.errors import DataError, data_error, many, nearest, not_text, one_line, short
+from recsys.errors import DataError, data_error, many, nearest_file, not_text, one_line, short
 
 Format = Literal["text", "parquet"]
 KNOWN: dict[str, tuple[Format, str | None, bool]] = {  # suffix → format, separator, whether it is compressed
@@ -46,7 +46,7 @@ def paths_of(pattern: Path) -> list[Path]:
             str(pattern),
             found="no such file",
             expected=of_days if DAY in str(pattern) else "a file, a glob or a folder",
-            fix=f"mend the path{nearest(pattern.name, beside, most=2)}",
+            fix=f"mend the path{nearest_file(pattern.name, beside, most=2)}",
         )
     return paths
 
