@@ -39,6 +39,7 @@ _EXPECTED = {  # pydantic's type of error → what was expected; names in braces
     "too_long": "{max_length} at most",
     "too_short": "{min_length} or more",
 }
+_OF_THE_FILE = 'name = "…" at the top of the TOML; without one, the name is that of the file'
 _DAYS = [f"split.{part}" for part in SPLITS]
 _MISSING = {  # what a pipeline cannot do without → what it is
     "objective": ", expected a table [[objective]] for each thing to predict",
@@ -87,7 +88,8 @@ def problems_of(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]
                 words = str(entry["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
                 yield f"{location}: found {_shown(entry['input'])}, expected one of {', '.join(words)}{nearest(str(entry['input']), words)}"
             case "string_pattern_mismatch" if entry["ctx"]["pattern"] in FORMS:
-                yield f"{location}: found {_shown(entry['input'])}, expected {FORMS[entry['ctx']['pattern']]}"
+                fix = f". Fix: {_OF_THE_FILE}" if location == "name" else ""
+                yield f"{location}: found {_shown(entry['input'])}, expected {FORMS[entry['ctx']['pattern']]}{fix}"
             case kind if kind in _EXPECTED:
                 yield f"{location}: found {_shown(entry['input'])}, expected {_EXPECTED[kind].format_map(entry.get('ctx', {}))}"
             case _:

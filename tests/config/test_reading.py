@@ -129,6 +129,12 @@ def test_a_toml_of_another_encoding_is_told_to_be_saved_as_utf_8(tmp_path: Path)
     assert problems(path) == (f"{path}: found bytes that are not UTF-8 at 0, expected a pipeline's TOML. Fix: save it as UTF-8",)
 
 
-def test_a_name_of_other_letters_is_told_which_are_meant(write):
+def test_a_name_of_other_letters_is_told_which_are_meant(write, tmp_path: Path):
     (said,) = problems(write(f'name = "größe"\n{SMALLEST}'))
-    assert said.endswith("name: found 'größe', expected letters a to z, digits and . _ + - behind a letter or digit, at most 100")
+    expected = "found 'größe', expected letters a to z, digits and . _ + - behind a letter or digit, at most 100. Fix: name = "
+    assert f"name: {expected}" in said
+    path = tmp_path / "größe.toml"
+    path.write_text(SMALLEST, encoding="utf-8")
+    (said,) = problems(path)
+    assert said.startswith(f"{path}: name: {expected}")
+    assert said.endswith("without one, the name is that of the file")
