@@ -54,10 +54,12 @@ def _no_run(name: str, there: Sequence[str], workspace: Path, file: str, beside:
     standing = sorted(workspace.glob(f"*/{RUNS}/*") if beside is None else beside.iterdir())
     folders = [Path(name), *(path for path in standing if path.name == name)]
     without = next((folder for folder in folders if folder.is_dir() and folder.parent.name == RUNS), None)
+    fix = "name one of them; recsys runs shows how far each is"
     if without is not None:
         is_baseline = file == MODEL and (without / PREDICTIONS).exists()
         why = "it is a baseline, or its model was removed" if is_baseline else "it was not run to its end"
         found = f"{without}: found no {file}, expected a run that is {_WITH[file]}: {why}"
+        fix = fix if is_baseline else "recsys run PIPELINE.toml, as it was begun, goes on to its end"
     elif (other := _runs_at(Path(name), file)) is not None:
         found, runs = other
         if runs:
@@ -66,17 +68,12 @@ def _no_run(name: str, there: Sequence[str], workspace: Path, file: str, beside:
         where = f"under {workspace}" if beside is None else f"of the pipeline {beside.parent.name}"
         found = f'"{name}": found no {_WITH[file]} run of that name {where}'
     names = list(dict.fromkeys(there))
-    if not names:
+    if not names and (without is None or is_baseline):
         above = workspace_above(workspace)
-        fix = (
-            "recsys run PIPELINE.toml makes one; --workspace says where runs are"
-            if above is None
-            else f"--workspace {above}, which has runs"
-        )
-        return ConfigError(f"{found}; there are: none. Fix: {fix}")
+        one = "recsys run PIPELINE.toml makes one; --workspace says where runs are"
+        fix = one if above is None else f"--workspace {above}, which has runs"
     meant = nearest(name, names)
-    fix = "name one of them; recsys runs shows how far each is"
-    return ConfigError(f"{found}{f'{meant} There are' if meant else '; there are'}: {', '.join(names)}. Fix: {fix}")
+    return ConfigError(f"{found}{f'{meant} There are' if meant else '; there are'}: {', '.join(names) or 'none'}. Fix: {fix}")
 
 
 def _runs_at(path: Path, file: str) -> tuple[str, list[Path]] | None:

@@ -56,7 +56,10 @@ def test_a_run_that_lacks_what_is_asked_for_is_told_from_one_that_is_not_there(w
         assert str(raised.value).endswith("there are: none. Fix: recsys run PIPELINE.toml makes one; --workspace says where runs are")
     (workspace / "shop" / "runs" / "ple" / MODEL).mkdir()
     (run / PREDICTIONS).unlink()
-    with pytest.raises(ConfigError, match="expected a run that is trained: it was not run to its end; there are: ple"):
+    with pytest.raises(
+        ConfigError,
+        match=r"is trained: it was not run to its end; there are: ple\. Fix: recsys run PIPELINE\.toml, as it was begun, ",
+    ):
         find_run(str(run), workspace, file=MODEL)
     with pytest.raises(ConfigError, match=r'"gb[*]": found no scored run of that name'):
         find_run("gb*", workspace, file=PREDICTIONS)
