@@ -84,8 +84,9 @@ def test_the_difference_is_that_of_a_comparison(here: Path, capsys: pytest.Captu
     for run in ("first", "second"):
         table = artifacts.read_table(here / "tiny" / "runs" / run / "predictions.parquet").to_pandas()
         table = table[table["split"] == "test"]
-        ranks = {f"pred.{name}": table[f"rank.{name}"] for name in ("click", "watch_time", "like")}
-        served[run] = table.drop(columns=[f"rank.{name}" for name in ("click", "watch_time", "like")]).assign(**ranks)
+        names = ("click", "watch_time", "like", "watch_time%")
+        ranks = {f"pred.{name}": table[f"rank.{name}"] for name in names}
+        served[run] = table.drop(columns=[f"rank.{name}" for name in names]).assign(**ranks)
     pipeline = recsys.open_run(here / "tiny" / "runs" / "first").pipeline
     rows = recsys.evaluate(
         served["second"], pipeline.objective, run="second", against={"first": served["first"]}, bootstrap=200, seed=pipeline.seed

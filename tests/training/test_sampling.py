@@ -42,6 +42,7 @@ def test_a_step_has_one_objective_for_the_losses_and_the_balancer(kinds_toy: Toy
     pipeline = pipeline_of(
         objectives=objectives,
         features=kinds_pipeline().features.model_dump(),
+        seed=6,  # in 15 steps, chance leaves out one of six objectives four times in ten
         train={"batch_size": 64, "weight": "counts", "order": order, "passes": 3, "patience": 9, "refit": False, "sampling": "uniform"},
     )
     run_train(pipeline, kinds_toy.encoded, tmp_path / "run")
