@@ -24,10 +24,11 @@ from recsys import schema
 from recsys.calibration import fit_expected
 from recsys.errors import data_error
 from recsys.losses.knots import MAP_KNOTS, between, count, fill, interpolated
-from recsys.losses.lengths import FEWEST_ROWS, LengthGroups
+from recsys.losses.lengths import LengthGroups
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective
 
+FEWEST_ROWS = 100  # of a group of its own, and of a group's own map
 KNOTS = 255  # one less than a power of two: a binary search takes 8 steps. Ranks are known to 1/510
 
 
@@ -45,7 +46,7 @@ class D2Q(Loss):
     def __init__(self, objectives: Sequence[Objective]) -> None:
         super().__init__(objectives)
         num = len(objectives)
-        self.groups = LengthGroups(objectives)
+        self.groups = LengthGroups(objectives, FEWEST_ROWS)
         self.register_buffer("knots_JGQ", torch.zeros(num, self.groups.num, KNOTS, dtype=torch.float64))
         self.register_buffer("ranks_JGP", torch.zeros(num, self.groups.num, MAP_KNOTS, dtype=torch.float64))
         self.register_buffer("means_JGP", torch.zeros(num, self.groups.num, MAP_KNOTS, dtype=torch.float64))

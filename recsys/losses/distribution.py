@@ -30,12 +30,13 @@ from torch.nn import functional as F
 from recsys.calibration import fit_expected
 from recsys.losses.cumulative import cross_entropy, log_probabilities, log_probability, parameters_at
 from recsys.losses.knots import MAP_KNOTS, count, fill, interpolated
-from recsys.losses.lengths import FEWEST_ROWS, UNKNOWN, LengthGroups
+from recsys.losses.lengths import UNKNOWN, LengthGroups
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective
 
 BINS = 32  # its edges are one less: a binary search takes 5 steps
 BIN_ROWS = 20  # at least, in a bin of watched rows; with fewer watched rows there are fewer bins
+FEWEST_ROWS = 1000  # of a group of its own, and of its own map: of 100 rows the shares of the bins are chance, and so is the order
 _SHARED = 1e-3  # of the weight of all rows counts in each group beside its own rows: a bin in which it has none still has a share
 _ROWS_AT_ONCE = 65_536  # each has BINS numbers for a moment
 _FAR = 1e12  # beyond every watch time: a straight line from 0 to here changes nothing
@@ -52,7 +53,7 @@ class Distribution(Loss):
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         super().__init__(objectives)
-        self.groups = LengthGroups(objectives)
+        self.groups = LengthGroups(objectives, FEWEST_ROWS)
         num, groups = len(objectives), self.groups.num
         self.register_buffer("edges_JC", torch.full((num, BINS - 1), torch.inf, dtype=torch.float64))
         self.register_buffer("middles_JL", torch.zeros(num, BINS, dtype=torch.float64))

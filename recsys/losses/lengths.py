@@ -18,7 +18,6 @@ from recsys.objectives import Objective, durations
 
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
 UNKNOWN = 0
-FEWEST_ROWS = 100  # of a group of its own; a smaller one joins a neighbour
 
 
 class LengthGroups(nn.Module):
@@ -28,9 +27,11 @@ class LengthGroups(nn.Module):
     first, so that a run that starts from another one finds it, whichever of the two has lengths for other objectives.
     """
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
+    def __init__(self, objectives: Sequence[Objective], fewest: int) -> None:
+        """Make groups that are yet to be fitted. A group of fewer than `fewest` rows will join a neighbour."""
         super().__init__()
         self.objectives = tuple(objectives)
+        self.fewest = fewest
         columns = durations(objectives)
         self.num = 1 + (GROUPS if columns else 0)
         places = [0 if objective.duration is None else columns.index(objective.duration) for objective in objectives]
@@ -57,7 +58,7 @@ class LengthGroups(nn.Module):
                 rows=len(known_N),
                 fix='mend the column, or take method = "distribution" without duration',
             )
-        edges = group_edges(durations_N[known_N], sample.weights_N[known_N])
+        edges = group_edges(durations_N[known_N], sample.weights_N[known_N], self.fewest)
         self.edges_JE[j] = torch.from_numpy(np.pad(edges, (0, self.edges_JE.shape[1] - len(edges)), constant_values=np.inf))
         return np.where(known_N, 1 + np.searchsorted(edges, durations_N), UNKNOWN)
 
@@ -75,8 +76,8 @@ class LengthGroups(nn.Module):
         return torch.arange(len(self.objectives), device=groups_BJ.device) * self.num + groups_BJ
 
 
-def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return at most GROUPS − 1 ascending inner edges: quantiles of duration, but none that leaves a group fewer than FEWEST_ROWS rows.
+def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64], fewest: int) -> NDArray[np.float64]:
+    """Return at most GROUPS − 1 ascending inner edges: quantiles of duration, but none that leaves a group fewer than `fewest` rows.
 
     Rows at an edge lie below it. Quantiles repeat where many videos have the same length; such a length is one group.
     """
@@ -84,7 +85,7 @@ def group_edges(durations_N: NDArray[np.float64], weights_N: NDArray[np.float64]
     below = np.searchsorted(np.sort(durations_N), quantiles, side="right")  # rows at or below each
     kept, last = [], 0
     for quantile, rows in zip(quantiles, below, strict=True):
-        if rows - last >= FEWEST_ROWS and len(durations_N) - rows >= FEWEST_ROWS:
+        if rows - last >= fewest and len(durations_N) - rows >= fewest:
             kept.append(quantile)
             last = rows
     return np.array(kept)

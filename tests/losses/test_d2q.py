@@ -37,7 +37,6 @@ def predicted(losses, shares, durations):
 
 def test_by_hand(monkeypatch):
     """Two lengths. Of 10 s: 0, 0, 4, 8 s watched, ranks 1/4 (twice), 5/8, 7/8. Of 60 s: 5, 10, 60, 60 s, ranks 1/8, 3/8, 3/4 (twice)."""
-    monkeypatch.setattr(lengths, "FEWEST_ROWS", 1)
     monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
     labels, durations = [0, 0, 4, 8, 5, 10, 60, 60], [10] * 4 + [60] * 4
     losses = fit(labels, durations)
@@ -139,7 +138,7 @@ def test_before_a_net_is_asked_a_group_s_mean_is_predicted(rng):
 def test_a_group_with_too_little_to_fit_a_map_has_that_of_all_rows(rng, how):
     """In the group of missing lengths: its values rise with the rank and are not 0, and the sum over all rows agrees."""
     feed = MostlyUnwatched(rng)
-    missing = np.arange(len(feed.labels)) < {"of few rows": lengths.FEWEST_ROWS - 1, "of no row": 0, "not watched": 300}[how]
+    missing = np.arange(len(feed.labels)) < {"of few rows": d2q.FEWEST_ROWS - 1, "of no row": 0, "not watched": 300}[how]
     labels, durations = np.where(missing, 0.0, feed.labels), np.where(missing, np.nan, feed.durations)
     losses = fit(labels, durations)
     learn(losses, feed.shares, labels, durations)
@@ -181,11 +180,11 @@ def test_a_length_never_seen_goes_to_the_nearest_group(rng):
 
 def test_groups_of_few_rows_are_merged(rng):
     counted = np.repeat([5.0, 10.0, 15.0, 20.0, 60.0], [400, 30, 30, 500, 50])
-    edges = lengths.group_edges(counted, np.ones(len(counted)))
+    edges = lengths.group_edges(counted, np.ones(len(counted)), 100)
     assert edges.tolist() == [5.0]  # 10 and 15 are too few, even together, and so is 60 alone
     few = rng.random(350)
-    assert len(lengths.group_edges(few, np.ones(350))) == 2
-    assert len(lengths.group_edges(few[:99], np.ones(99))) == 0
+    assert len(lengths.group_edges(few, np.ones(350), 100)) == 2
+    assert len(lengths.group_edges(few[:99], np.ones(99), 100)) == 0
 
 
 def test_learning_ranks_learns_the_order_across_lengths(rng):

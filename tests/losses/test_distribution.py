@@ -223,7 +223,8 @@ def test_with_the_length_means_are_right_at_every_length_and_percentiles_order(r
     assert np.corrcoef(percentiles[:2000], feed.beaten)[0, 1] > 0.99
 
 
-def test_rows_of_unknown_length_are_a_group_and_few_rows_use_the_map_of_all(rng):
+def test_rows_of_unknown_length_are_a_group_and_few_rows_use_the_map_of_all(rng, monkeypatch):
+    monkeypatch.setattr(distribution, "FEWEST_ROWS", 100)
     feed = FeedOfLengths(rng, rows=4000)
     feed.lengths[:60] = np.nan
     losses = ObjectiveLosses.fit([BY_LENGTH], feed.labels[:, None], feed.lengths[:, None]).double()
@@ -239,6 +240,16 @@ def test_rows_of_unknown_length_are_a_group_and_few_rows_use_the_map_of_all(rng)
     of_all = distribution._fitted_map(float(method.means_JGL.max()), expected[:, 0], feed.labels, np.ones(4000))
     ratio = method.corrected_JGP[0, lengths.UNKNOWN, : len(of_all[1])].numpy()[1:] / of_all[1][1:]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9)
+
+
+def test_a_small_log_has_few_groups(rng):
+    """In groups of 100 rows the shares of the bins are chance, and percentiles would order lengths by it."""
+    feed = FeedOfLengths(rng, rows=4000)
+    losses = ObjectiveLosses.fit([BY_LENGTH], feed.labels[:, None], feed.lengths[:, None])
+    groups = losses.methods["distribution"].groups.of(column(feed.lengths), column(feed.u)).numpy()
+    counts = np.bincount(groups[:, 0])
+    assert len(counts) == 1 + 3
+    assert counts[1:].min() >= distribution.FEWEST_ROWS
 
 
 def test_a_length_that_no_training_row_has_is_refused(rng):

@@ -7,7 +7,7 @@ from safetensors.torch import load, save
 
 from recsys.calibration import maps
 from recsys.errors import DataError
-from recsys.losses import LOSSES, ObjectiveLosses, d2q, distribution, lengths
+from recsys.losses import LOSSES, ObjectiveLosses, d2q, distribution
 from recsys.objectives import Objective, durations
 from recsys.predictions import value_names
 from tests.losses.samples import NAMES, OBJECTIVES, labels
@@ -164,7 +164,7 @@ def test_a_weight_of_two_is_a_row_said_twice(rng, monkeypatch):
 
     Only the number of bins, which group is too small and the half row that is added to each class go by rows.
     """
-    monkeypatch.setattr(lengths, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(distribution, "FEWEST_ROWS", 1)
     monkeypatch.setattr(d2q, "FEWEST_ROWS", 1)
     monkeypatch.setattr(distribution, "BIN_ROWS", 1)
     monkeypatch.setattr(maps, "MOST_BINS", 5)
