@@ -232,7 +232,7 @@ def chain(objective: Objective, objectives: Sequence[Objective]) -> tuple[Object
 
 
 def durations(objectives: Sequence[Objective]) -> tuple[str, ...]:
-    """List the features from which some objective reads a video's length, each once, in order."""
+    """List the features that objectives name as a video's length, each once, in order."""
     return tuple(dict.fromkeys(objective.duration for objective in objectives if objective.duration is not None))
 
 

@@ -43,6 +43,11 @@ def ranking_names(objectives: Sequence[Objective]) -> tuple[str, ...]:
     return (*(objective.name for objective in objectives), *percentiles)
 
 
+def ranking_values(values_NV: NDArray[np.float64], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """Return the columns of `ranking_names`, [N, R], which are the first of those of `value_names`."""
+    return values_NV[:, : len(ranking_names(objectives))]
+
+
 def conditional(joint_N: NDArray[np.float64], given_N: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
     """Compute P(a | b) = P(a and b) / P(b), at most 1; NaN where either is not known.
 
@@ -144,10 +149,10 @@ def assemble(
 
     `examples` is the day's table of examples, or any projection of it that holds the ids, `slice.…`, `label.…`, `known.…` and
     `bias.position`. `predicted_NV` are values in the order of `value_names`, or the K expected values alone. `ranking_NR` is the same
-    prediction with the position missing, where the model sees a position, up to the levels. An objective with `given`
-    gets its conditional form too: `pred.like|click` = `pred.like` / `pred.click`. `train_means` (objective, or conditional form → mean
-    label over its training rows) is stored in the file's metadata. Normalised entropy needs this background rate, and an evaluation does
-    not open the log. Raises ValueError for another number of values.
+    prediction with the position missing, where the model sees a position, in the order of `ranking_names`. An objective with `given` gets
+    its conditional form too: `pred.like|click` = `pred.like` / `pred.click`. `train_means` (objective, or conditional form → mean label
+    over its training rows) is stored in the file's metadata. Normalised entropy needs this background rate, and an evaluation does not
+    open the log. Raises ValueError for another number of values.
     """
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         name: examples[name] for name in (schema.EVENT_ID, schema.USER_ID, schema.ITEM_ID, schema.TIMESTAMP)

@@ -27,7 +27,7 @@ class ArchitectureOptions(Options):
 
     @property
     def shares(self) -> bool:
-        """Whether several objectives read a tensor that the architecture makes: there gradients can be balanced."""
+        """Return whether several objectives read a tensor that the architecture makes: there gradients can be balanced."""
         return True
 
 

@@ -20,7 +20,7 @@ from recsys.encoding.packing import Packed
 from recsys.errors import ArtifactError, DataError
 from recsys.models import Position
 from recsys.objectives import Objective
-from recsys.predictions import assemble, carried, ranking_names, value_names
+from recsys.predictions import assemble, carried, ranking_names, ranking_values, value_names
 from recsys.processes import Task
 from recsys.processes.together import joined, order_all
 from recsys.progress import Console
@@ -167,7 +167,7 @@ def score_frozen(pipeline: Pipeline, examples: Path, run: Path, days: Sequence[s
         for rows in artifacts.read_batches(day_folder(examples, day) / PART, PREDICTION_ROWS):
             logged.append(scorer.predict(rows, "logged"))
             missing.append(scorer.predict(rows, "missing") if scorer.sees_position else none_NV)
-        ranks_NR = _ranking(scorer, np.concatenate(missing)) if scorer.sees_position else None
+        ranks_NR = ranking_values(np.concatenate(missing), scorer.objectives) if scorer.sees_position else None
         tables.append(_day_table(scorer, pipeline, examples, day, schema.TEST, Predicted(np.concatenate(logged), ranks_NR)))
     return pa.concat_tables(tables)
 
@@ -182,11 +182,8 @@ class Predicted:
 
 def _predicted(scorer: Scorer, day: EncodedDays) -> Predicted:
     logged_NV = scorer.predict_encoded(day, "logged")
-    return Predicted(logged_NV, _ranking(scorer, scorer.predict_encoded(day, "missing")) if scorer.sees_position else None)
-
-
-def _ranking(scorer: Scorer, values_NV: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values_NV[:, : len(ranking_names(scorer.objectives))]
+    missing_NV = scorer.predict_encoded(day, "missing") if scorer.sees_position else None
+    return Predicted(logged_NV, None if missing_NV is None else ranking_values(missing_NV, scorer.objectives))
 
 
 def _kept(kept: pa.Table, day: str, objectives: Sequence[Objective]) -> Predicted:

@@ -3,13 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys import schema
 from recsys.encoding import EncodedDays, Period, batches, steps_per_epoch
 from recsys.models import Position
-from recsys.predictions import ranking_names
+from recsys.predictions import ranking_values
 from recsys.scoring import mean_looks
 from recsys.scoring.member import PREDICTION_ROWS, Outputs, predict, sees_position, values
 from recsys.scoring.model_folder import validation_table
@@ -52,7 +51,7 @@ def progressive(work: Work, state: State, day: str, *, kept: bool) -> pa.Table |
 def _as_table(work: Work, state: State, days: EncodedDays, logged: Outputs) -> pa.Table:
     """Return the predictions of a day in the form of `model_folder.validation_table`, with those where the position is missing."""
     missing = predicted(work, state, days, "missing") if sees_position(work.pipeline, work.layout) else None
-    rank_NR = None if missing is None else _ranking(work, state, missing)
+    rank_NR = None if missing is None else ranking_values(values(state.judged, missing), work.pipeline.objective)
     return validation_table({days.days[0]: len(logged.raw_NK)}, values(state.judged, logged), rank_NR, work.pipeline.objective)
 
 
@@ -95,12 +94,8 @@ def keep_predictions(work: Work, state: State) -> dict[str, Tensor]:
         _write_line(work, state, "kept", "validation", passes - 1, None, logged, days, work.judged)
     kept[schema.PREDICTION] = torch.from_numpy(values(state.judged, logged))
     if missing is not None:
-        kept[schema.RANK] = torch.from_numpy(_ranking(work, state, missing).copy())
+        kept[schema.RANK] = torch.from_numpy(ranking_values(values(state.judged, missing), work.pipeline.objective).copy())
     return kept
-
-
-def _ranking(work: Work, state: State, missing: Outputs) -> NDArray[np.float64]:
-    return values(state.judged, missing)[:, : len(ranking_names(work.pipeline.objective))]
 
 
 def fit_smearing(work: Work, state: State, learned: EncodedDays) -> None:
