@@ -45,8 +45,8 @@ _FAR = 1e12  # beyond every watch time: a straight line from 0 to here changes n
 class Distribution(Loss):
     """Watch times learned as distributions. Thresholds start where an output of 0 gives the bins' shares of the group's training labels.
 
-    The sums of values and labels agree over all rows. A group with fewer than FEWEST_ROWS rows to fit its map, or without a watched row,
-    uses the map of all rows.
+    The sums of values and labels agree over all rows. A group of fewer than FEWEST_ROWS rows starts as all rows together do. One with fewer
+    rows to fit its map, or without a watched row, uses the map of all rows.
     """
 
     is_smeared = True
@@ -87,17 +87,18 @@ class Distribution(Loss):
     def _fit_groups(
         self, j: int, sample: Sample, bins_N: NDArray[np.int64], shares_L: NDArray[np.float64], means_L: NDArray[np.float64]
     ) -> float:
-        """Set the means and thresholds of each group that has rows; return the mean loss of an output of 0."""
+        """Set the means and thresholds of each group that has enough rows; return the mean loss of an output of 0."""
         groups_N, weights_N = self.groups.fit(j, sample), sample.weights_N
         shared_L, nats = _SHARED * weights_N.sum() * shares_L, 0.0
         for g in np.unique(groups_N):
-            mine_N = groups_N == g
+            mine_N, mine_L = groups_N == g, shares_L
             mass_L = np.bincount(bins_N[mine_N], weights_N[mine_N], len(shares_L))
-            sums_L = np.bincount(bins_N[mine_N], (weights_N * sample.labels_N)[mine_N], len(shares_L))
-            mine_L = (mass_L + shared_L) / (mass_L + shared_L).sum()
-            self._start(j, g, mine_L, (sums_L + shared_L * means_L) / (mass_L + shared_L))
-            nats -= mass_L @ np.log(mine_L)
-        return float(nats / weights_N.sum())
+            if mine_N.sum() >= self.groups.fewest:  # fewer where few rows have a length, or few have none
+                sums_L = np.bincount(bins_N[mine_N], (weights_N * sample.labels_N)[mine_N], len(shares_L))
+                mine_L = (mass_L + shared_L) / (mass_L + shared_L).sum()
+                self._start(j, g, mine_L, (sums_L + shared_L * means_L) / (mass_L + shared_L))
+            nats -= float(mass_L @ np.log(mine_L))
+        return nats / float(weights_N.sum())
 
     def _start(self, j: int, g: int, shares_L: NDArray[np.float64], means_L: NDArray[np.float64]) -> None:
         self.means_JGL[j, g, : len(means_L)] = torch.from_numpy(means_L)

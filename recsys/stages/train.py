@@ -251,7 +251,7 @@ def _runs(folder: Path) -> list[Path]:
 TRAIN = Stage(
     name="train",
     summary="Train a model on the encoded examples.",
-    version=11,
+    version=12,
     options=(
         *("seed", "split", "model", "balance", "train"),
         *all_but(Objective, "objective", "fusion_weight"),

@@ -252,6 +252,18 @@ def test_a_small_log_has_few_groups(rng):
     assert counts[1:].min() >= distribution.FEWEST_ROWS
 
 
+@pytest.mark.parametrize("unknown", [60, 11_940], ids=["few without a length", "few with a length"])
+def test_a_group_of_few_rows_starts_as_all_rows_together(rng, unknown):
+    """By their own shares, 60 rows of no other watch times began with a mean a third too high or too low, and an order by chance."""
+    feed = FeedOfLengths(rng, rows=12_000)
+    feed.lengths[:unknown] = np.nan
+    few = np.nan if unknown == 60 else feed.lengths[-1]
+    losses = ObjectiveLosses.fit([BY_LENGTH], feed.labels[:, None], feed.lengths[:, None]).double()
+    value, percentile = losses.values(column([0.0]), column([few]))[0].numpy()
+    assert value == pytest.approx(feed.labels.mean(), rel=0.05)
+    assert percentile == pytest.approx(0.5, abs=0.001)
+
+
 def test_a_length_that_no_training_row_has_is_refused(rng):
     feed = FeedOfLengths(rng, rows=500)
     with pytest.raises(DataError, match="column seconds: found no duration on any training row, expected the video's length, which watch"):
