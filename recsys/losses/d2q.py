@@ -24,7 +24,7 @@ from recsys import schema
 from recsys.calibration import fit_expected
 from recsys.errors import data_error
 from recsys.losses.knots import MAP_KNOTS, between, count, fill, interpolated
-from recsys.losses.lengths import LengthGroups
+from recsys.losses.lengths import Knots, LengthGroups, MapRows
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective
 
@@ -78,30 +78,11 @@ class D2Q(Loss):
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
         ranks_NJ, groups_NJ = outputs_NJ.sigmoid(), self.groups.of(durations_NA, outputs_NJ)
-        for j in range(len(self.objectives)):
-            counts_N = weights_NJ[:, j] > 0
-            if counts_N.any():
-                columns = (groups_NJ, ranks_NJ, labels_NJ, weights_NJ)
-                self._fit_maps(j, *(column_NJ[counts_N, j].cpu().numpy() for column_NJ in columns))
+        for j, g, (ranks, means) in self.groups.maps(groups_NJ, ranks_NJ, labels_NJ, weights_NJ, _fitted_map):
+            fill(self.ranks_JGP[j, g], ranks)
+            fill(self.means_JGP[j, g], means)
         factors_J = ratio_of_sums(self._means(ranks_NJ, groups_NJ), labels_NJ, weights_NJ, torch.ones_like(weights_NJ.sum(0)))
         self.means_JGP *= factors_J[:, None, None]
-
-    def _fit_maps(
-        self,
-        j: int,
-        groups_N: NDArray[np.int64],
-        ranks_N: NDArray[np.float64],
-        labels_N: NDArray[np.float64],
-        weights_N: NDArray[np.float64],
-    ) -> None:
-        """Set the maps of objective j. A group's map is fitted to its own rows, or to all rows where the group has too little data."""
-        of_all = fit_expected(ranks_N, labels_N, weights_N)
-        for g in range(self.groups.num):
-            mine_N = groups_N == g
-            is_own = mine_N.sum() >= FEWEST_ROWS and labels_N[mine_N].any()
-            fitted = fit_expected(ranks_N[mine_N], labels_N[mine_N], weights_N[mine_N]) if is_own else of_all
-            for knots_P, found in ((self.ranks_JGP[j, g], fitted.predicted), (self.means_JGP[j, g], fitted.calibrated)):
-                fill(knots_P, np.array(found))
 
     def _fit_cdfs(self, j: int, sample: Sample) -> NDArray[np.int64]:
         """Set the groups and the CDFs of objective j; return each row's group.
@@ -147,6 +128,11 @@ class D2Q(Loss):
     def _means(self, ranks_BJ: Tensor, groups_BJ: Tensor) -> Tensor:
         """Compute E[y | rank, g]: between two knots of the group's map on the line through them, and constant at the map's ends."""
         return interpolated(self.ranks_JGP.flatten(0, 1), self.means_JGP.flatten(0, 1), self.groups.tables(groups_BJ), ranks_BJ)
+
+
+def _fitted_map(_: int, rows: MapRows) -> Knots:
+    fitted = fit_expected(*rows)
+    return np.array(fitted.predicted), np.array(fitted.calibrated)
 
 
 def _of_lengths(groups_N: NDArray[np.int64]) -> range:

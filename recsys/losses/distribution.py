@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from recsys.calibration import fit_expected
 from recsys.losses.cumulative import cross_entropy, log_probabilities, log_probability, parameters_at
 from recsys.losses.knots import MAP_KNOTS, count, fill, interpolated
-from recsys.losses.lengths import UNKNOWN, LengthGroups
+from recsys.losses.lengths import UNKNOWN, Knots, LengthGroups
 from recsys.losses.loss import Fitted, Loss, Sample, ratio_of_sums, weighted_quantiles
 from recsys.objectives import Objective
 
@@ -131,9 +131,8 @@ class Distribution(Loss):
 
     def percentiles(self, outputs_BJ: Tensor, durations_BA: Tensor | None) -> Tensor:
         """Return the expected share of training labels below the watch time, in [0, 1], of the objectives that have a duration: [B, P]."""
-        middles_JGL = self.middles_JL[:, None].expand_as(self.means_JGL)
-        percentiles_BJ = self._expected(outputs_BJ, self._tables(outputs_BJ, durations_BA), middles_JGL)
-        return percentiles_BJ[:, self.groups.reads_J]
+        reads_J, middles_JGL = self.groups.reads_J, self.middles_JL[:, None].expand_as(self.means_JGL)
+        return self._expected(outputs_BJ[:, reads_J], self._tables(outputs_BJ, durations_BA)[:, reads_J], middles_JGL)
 
     def fit_smearing(self, outputs_NJ: Tensor, labels_NJ: Tensor, durations_NA: Tensor | None, weights_NJ: Tensor) -> None:
         """Fit the maps: isotonic regression of the label on Σ_b P(b) · ȳ_b. Beyond its outer knots a map goes on in proportion.
@@ -143,29 +142,12 @@ class Distribution(Loss):
         groups_NJ = self.groups.of(durations_NA, outputs_NJ)
         tables_NJ = self.groups.tables(groups_NJ)
         expected_NJ = self._expected(outputs_NJ, tables_NJ, self.means_JGL)
-        for j in range(len(self.objectives)):
-            counts_N = weights_NJ[:, j] > 0
-            if counts_N.any():
-                columns = (groups_NJ, expected_NJ, labels_NJ, weights_NJ)
-                self._fit_maps(j, *(column_NJ[counts_N, j].cpu().numpy() for column_NJ in columns))
+        most_J = self.means_JGL.amax((1, 2)).tolist()
+        maps = self.groups.maps(groups_NJ, expected_NJ, labels_NJ, weights_NJ, lambda j, rows: _fitted_map(most_J[j], *rows))
+        for j, g, knots in maps:
+            self._set_map(j, g, *knots)
         factors_J = ratio_of_sums(self._mapped(expected_NJ, tables_NJ), labels_NJ, weights_NJ, torch.ones_like(weights_NJ.sum(0)))
         self.corrected_JGP *= factors_J[:, None, None]
-
-    def _fit_maps(
-        self,
-        j: int,
-        groups_N: NDArray[np.int64],
-        expected_N: NDArray[np.float64],
-        labels_N: NDArray[np.float64],
-        weights_N: NDArray[np.float64],
-    ) -> None:
-        most = float(self.means_JGL[j].max())
-        of_all = _fitted_map(most, expected_N, labels_N, weights_N)
-        for g in range(self.groups.num):
-            mine_N = groups_N == g
-            is_own = mine_N.sum() >= FEWEST_ROWS and labels_N[mine_N].any()
-            own = _fitted_map(most, expected_N[mine_N], labels_N[mine_N], weights_N[mine_N]) if is_own else of_all
-            self._set_map(j, g, *own)
 
     def _set_map(self, j: int, g: int, expected: NDArray[np.float64], corrected: NDArray[np.float64]) -> None:
         fill(self.expected_JGP[j, g], expected)
@@ -192,9 +174,7 @@ class Distribution(Loss):
         return self.groups.tables(self.groups.of(durations_BA, outputs_BJ))
 
 
-def _fitted_map(
-    most: float, expected_N: NDArray[np.float64], labels_N: NDArray[np.float64], weights_N: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _fitted_map(most: float, expected_N: NDArray[np.float64], labels_N: NDArray[np.float64], weights_N: NDArray[np.float64]) -> Knots:
     """Return the knots of a map from 0 to `most`, and the values there, whose sum over these rows is that of the labels."""
     knots = heights = np.empty(0)
     if expected_N.min() < expected_N.max():

@@ -5,7 +5,8 @@ Zhan et al. (D2Q, KDD 2022), section 3.3: quantiles of the length split the impr
 Shape letters: B rows, N training rows, J objectives of one loss, A durations, E inner edges.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,17 @@ from recsys.objectives import Objective, durations
 
 GROUPS = 30  # M, the best of {1, 10, 20, 30, 50, 100} in the paper
 UNKNOWN = 0
+
+
+class MapRows(NamedTuple):
+    """Rows of one objective, to fit a map from what is predicted to a mean label."""
+
+    predicted_N: NDArray[np.float64]
+    labels_N: NDArray[np.float64]
+    weights_N: NDArray[np.float64]
+
+
+Knots = tuple[NDArray[np.float64], NDArray[np.float64]]  # of a map: predictions, ascending, and the mean labels there
 
 
 class LengthGroups(nn.Module):
@@ -70,6 +82,25 @@ class LengthGroups(nn.Module):
         durations_JB = durations_BA[:, self.columns_J].T.double().contiguous()
         groups_JB = 1 + torch.searchsorted(self.edges_JE, durations_JB)
         return groups_JB.masked_fill(durations_JB.isnan() | ~self.reads_J[:, None], UNKNOWN).T
+
+    def maps(
+        self, groups_NJ: Tensor, predicted_NJ: Tensor, labels_NJ: Tensor, weights_NJ: Tensor, fit: Callable[[int, MapRows], Knots]
+    ) -> Iterator[tuple[int, int, Knots]]:
+        """Yield objective, group and map of each group of the objectives that have a row of a weight above 0.
+
+        It is fitted to the group's own rows, or to all rows where the group has fewer than `fewest` of them, or no watched one.
+        """
+        for j in range(len(self.objectives)):
+            counts_N = weights_NJ[:, j] > 0
+            if not counts_N.any():
+                continue
+            groups_N, *columns = (each_NJ[counts_N, j].cpu().numpy() for each_NJ in (groups_NJ, predicted_NJ, labels_NJ, weights_NJ))
+            rows = MapRows(*columns)
+            of_all = fit(j, rows)
+            for g in range(self.num):
+                mine = MapRows(*(column_N[groups_N == g] for column_N in rows))
+                is_own = len(mine.labels_N) >= self.fewest and mine.labels_N.any()
+                yield j, g, fit(j, mine) if is_own else of_all
 
     def tables(self, groups_BJ: Tensor) -> Tensor:
         """Return the places of the groups among those of all objectives, one objective after another: of [J, groups, …] without axis 0."""
