@@ -283,6 +283,12 @@ def test_percentiles_order_impressions_and_lists_and_means_are_judged_as_values(
             np.testing.assert_allclose(both[column].astype(float), both[f"{column}.theirs"].astype(float), rtol=1e-12)
 
 
+def test_a_percentile_of_another_kind_orders_nothing(predictions, rng):
+    """Lists of clicks were ordered by such a column of a foreign file, and all impressions by the probability."""
+    more = predictions.assign(**{"pred.like%": rng.random(len(predictions))})
+    pd.testing.assert_frame_equal(frame(more, [LIKE]), frame(predictions, [LIKE]))
+
+
 def test_a_percentile_that_is_no_number_is_refused(predictions):
     predictions["pred.watch%"] = 0.5
     predictions.loc[3, "pred.watch%"] = np.nan

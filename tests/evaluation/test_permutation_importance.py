@@ -101,6 +101,17 @@ def test_a_fall_is_the_difference_that_a_comparison_of_two_runs_gives(base: pd.D
             assert row[key] == expected[key], (name, key)
 
 
+def test_a_percentile_is_what_falls(base: pd.DataFrame, rng: np.random.Generator) -> None:
+    """As it would where it stood in the place of the mean."""
+    other = noisy(base, rng, 0.7)
+    order = [1 / (1 + np.exp(-2 * frame["pred.watch"] + rng.normal(size=ROWS))) for frame in (base, other)]
+    beside = [frame.assign(**{"pred.watch%": each}) for frame, each in zip((base, other), order, strict=True)]
+    instead = [frame.assign(**{"pred.watch": each}) for frame, each in zip((base, other), order, strict=True)]
+    found, expected, by_mean = (fall(one, {"g": [two]}, [WATCH]) for one, two in (beside, instead, (base, other)))
+    assert found[0] == pytest.approx(expected[0])
+    assert found[0]["value"] != pytest.approx(by_mean[0]["value"], rel=0.01)
+
+
 def test_equal_predictions_fall_by_exactly_nothing(base: pd.DataFrame) -> None:
     for row in fall(base, {"unseen": [base, base, base]}, (CLICK, LIKE, WATCH)):
         assert (row["value"], row["low"], row["high"]) == (0.0, 0.0, 0.0)

@@ -166,7 +166,7 @@ def _predicted(table: pa.Table, objective: Objective, run: str) -> Predicted:
         ranking_N = numbers(table, rank_column, run)
     percentile_N = ranking_percentile_N = None
     percentile = schema.percentile_name(objective.name)
-    if (column := schema.prediction_column(percentile)) in table.column_names:
+    if objective.kind == "watch_time" and (column := schema.prediction_column(percentile)) in table.column_names:
         percentile_N = ranking_percentile_N = numbers(table, column, run)
         if (column := schema.rank_column(percentile)) in table.column_names:
             ranking_percentile_N = numbers(table, column, run)
