@@ -115,7 +115,7 @@ def _of_all_rows(raw: Tensor, lengths: Tensor, looks: MeanLooks, group: ProcessG
 
 @torch.no_grad()
 def values(member: Member, outputs: Outputs) -> NDArray[np.float64]:
-    """Return [N, V]: expected values in the labels' own units (probabilities, or means), then the probabilities of levels."""
+    """Return [N, V] in the order of `predictions.value_names`."""
     device = member.losses.start_K.device
     values_NV: NDArray[np.float64] = member.losses.values(outputs.raw_NK.to(device), outputs.durations_NA.to(device)).cpu().numpy()
     return values_NV

@@ -54,9 +54,8 @@ class Scorer:
     def predict(self, examples: pa.Table, position: Position = "missing") -> NDArray[np.float64]:
         """Return [N, V] values in the order of `predictions.value_names`, rows as in `examples`. Labels are not read.
 
-        The first K columns are the objectives' expected values in the labels' own units. The position is missing (as
-        when ranking: no place has been given yet), or as logged in `bias.position`. Raise ArtifactError where a column is missing that the
-        encoder was fitted on.
+        The first K columns are the objectives' expected values in the labels' own units. The position is missing (as when ranking: no place
+        has been given yet), or as logged in `bias.position`. Raise ArtifactError where a column is missing that the encoder was fitted on.
         """
         parts = [examples.slice(start, PREDICTION_ROWS) for start in range(0, len(examples), PREDICTION_ROWS)]
         none = np.empty((0, len(value_names(self.objectives))))
