@@ -283,6 +283,17 @@ def test_percentiles_order_impressions_and_lists_and_means_are_judged_as_values(
             np.testing.assert_allclose(both[column].astype(float), both[f"{column}.theirs"].astype(float), rtol=1e-12)
 
 
+def test_of_one_mean_and_many_percentiles_there_is_an_order(predictions, rng):
+    def of_order(**columns):
+        found = frame(predictions.assign(**columns), [WATCH])
+        (row,) = found[(found["metric"] == "spearman") & (found["slice"] == "all") & found["day"].isna()].to_dict("records")
+        return row
+
+    varied = rng.random(len(predictions))
+    assert np.isfinite(of_order(**{"pred.watch": 5.0, "pred.watch%": varied})["value"])
+    assert of_order(**{"pred.watch": varied, "pred.watch%": 0.5})["reason"] == "all predictions are equal"
+
+
 def test_a_percentile_of_another_kind_orders_nothing(predictions, rng):
     """Lists of clicks were ordered by such a column of a foreign file, and all impressions by the probability."""
     more = predictions.assign(**{"pred.like%": rng.random(len(predictions))})

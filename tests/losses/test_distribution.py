@@ -284,3 +284,11 @@ def test_objectives_with_and_without_a_length_learn_side_by_side(rng):
         if objective is BY_LENGTH:
             torch.testing.assert_close(said[:, 3], values[:, 1])
             assert said.shape[1] == 4
+
+
+def test_an_objective_without_a_length_learns_in_the_group_that_it_has_alone(rng):
+    """Or a run that starts from another one (`train.init_from`) would find its thresholds only where both or neither name a length."""
+    seconds = column(rng.integers(5, 90, 50).astype(float))
+    alone, beside = (ObjectiveLosses(objectives).methods["distribution"].groups for objectives in ([WATCH], [BY_LENGTH, WATCH]))
+    assert alone.of(None, torch.zeros(50, 1)).unique().tolist() == [lengths.UNKNOWN]
+    assert beside.of(seconds, torch.zeros(50, 2))[:, 1].unique().tolist() == [lengths.UNKNOWN]
