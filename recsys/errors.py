@@ -178,17 +178,19 @@ def data_error(
 
 
 _NEAR, _NEAR_SHORT = 0.7, 0.6  # of difflib's ratio: "event_id" is .67 like "request_id", and so is any slip in three letters
+_BEGINNING = 3  # least letters of the beginning of a name: one or two begin too many
 
 
 def near(word: str, names: Iterable[str], *, most: int = 1) -> list[str]:
-    """Return up to `most` of these names for which the word may be a slip, the most alike first, then those of which it is a whole part.
+    """Return up to `most` of these names for which the word may be a slip: the most alike first, then those that it begins or is a part of.
 
-    Case does not count.
+    Case does not count. A beginning has three letters or more; a part stands between signs that are no letters.
     """
     word, by_lower = word.lower(), {name.lower(): name for name in sorted(names)}
     alike = difflib.get_close_matches(word, by_lower, n=most, cutoff=_NEAR if len(word) > 3 else _NEAR_SHORT)
-    whole = [name for name in by_lower if word in re.split(r"[\W_]", name)] if word else []
-    return [by_lower[name] for name in dict.fromkeys([*alike, *whole])][:most]
+    begun = [name for name in by_lower if name.startswith(word)] if len(word) >= _BEGINNING else []
+    part = [name for name in by_lower if word in re.split(r"[\W_]", name)] if word else []
+    return [by_lower[name] for name in dict.fromkeys([*alike, *begun, *part])][:most]
 
 
 def nearest(word: str, names: Iterable[str], *, most: int = 1) -> str:

@@ -5,17 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from recsys import artifacts, registry, walk
-from recsys.errors import ArtifactError, many
+from recsys.errors import ArtifactError, ConfigError, many
 from recsys.jobs import require_own
 from recsys.stages import STAGES, Job, baseline_kinds, baseline_run, learned_states
 from recsys.workspace import JOURNALS, MODELS, PREDICTED, RAW, REGISTRY, day_folder, days_in
 
 
 def verify(job: Job) -> None:
-    """Say that every file is as it was written. Raise ArtifactError that names each damaged one and the stage that makes it again."""
-    if not job.folder.is_dir():  # a workspace whose name is misspelt was as it was written
-        job.console.say(f"verify: {job.folder}: no such folder, so nothing was compared. --workspace says where it is")
-        return
+    """Say that every file is as it was written.
+
+    Raise ArtifactError that names each damaged file and the stage that makes it again, and ConfigError where there is no folder to compare.
+    """
+    if not job.folder.is_dir():
+        raise ConfigError(
+            f"{job.folder}: found no such folder, expected what a run has written: nothing was compared."
+            " Fix: mend --workspace, or run the pipeline first"
+        )
     registry.decisions(job.folder)  # which no manifest tells of
     files, damaged = artifacts.damages(job.folder)
     if damaged:

@@ -168,8 +168,8 @@ def test_a_file_in_the_place_of_a_pipelines_folder_is_named(verb: str, tmp_path:
     ("arguments", "code"),
     [
         (["status"], 0),
-        (["verify"], 0),
-        (["verify", "--repair"], 0),
+        (["verify"], 2),
+        (["verify", "--repair"], 2),
         (["prune", "--yes"], 0),
         (["rollback", "--set", "name=foo"], 2),
         (["health"], 4),
@@ -188,10 +188,13 @@ def test_what_only_reads_or_is_refused_leaves_no_folder(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("verb", ["verify", "prune"])
-def test_a_workspace_that_is_not_there_is_not_said_to_be_whole(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert run_command([verb, TINY, "--workspace", str(tmp_path / "dta")]) == 0
-    assert capsys.readouterr().out.startswith(f"{verb}: {tmp_path / 'dta' / 'tiny'}: no such folder, ")
+def test_a_workspace_that_is_not_there_is_not_said_to_be_whole(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    place = ["--workspace", str(tmp_path / "dta")]
+    for repair in ([], ["--repair"]):
+        assert run_command(["verify", TINY, *place, *repair]) == EXIT_CONFIG
+        assert f"{tmp_path / 'dta' / 'tiny'}: found no such folder, expected what a run has written" in capsys.readouterr().err
+    assert run_command(["prune", TINY, *place]) == 0, "nothing is there to remove, which is as wanted"
+    assert capsys.readouterr().out.startswith(f"prune: {tmp_path / 'dta' / 'tiny'}: no such folder, ")
 
 
 def test_a_log_that_is_not_there_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -388,6 +391,7 @@ def test_both_words_for_help(verb: str | None, capsys: pytest.CaptureFixture) ->
             "Fix: recsys check --help says what there is; keys of the TOML are set by --set KEY=VALUE",
         ),
         (["init", "log.csv", "--epochs", "3"], "Fix: recsys init --help says what there is\n"),
+        (["fuse", "first", "--max", "like"], 'error: No such option: --max; did you mean "--maximise"? Fix: recsys fuse --help says'),
         (["fuse", "first", "--keep", "like"], "error: No such option: --keep. Fix: recsys fuse --help says what there is\n"),
         (["prune", "own.toml", "--yess"], '--yess; did you mean "--yes"? Fix: recsys prune --help says what there is\n'),
         (

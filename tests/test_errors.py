@@ -15,6 +15,7 @@ from recsys.errors import near, nearest, nearest_file, system_error
         ("Durée", ["durée"], ["durée"]),
         ("tog", ["tag", "genre"], ["tag"]),
         ("uid", ["ts", "user_uid"], ["user_uid"]),
+        ("boot", ["confidence", "bootstrap"], ["bootstrap"]),
         ("cagrad", ["mean", "torchjd.cagrad"], ["torchjd.cagrad"]),
     ],
 )
@@ -29,6 +30,7 @@ def test_a_slip_of_a_name_is_near(word: str, names: list[str], meant: list[str])
         ("user_id", ["vid", "item_id", "request_id", "seed"]),
         ("timestamp", ["title", "ts", "topic"]),
         ("epochs", ["checks", "objective"]),
+        ("on", ["one_net", "only_new"]),
         ("", ["user_id", "_"]),
     ],
 )
