@@ -46,6 +46,14 @@ CASES_THAT_RUN_ALWAYS = {
     "test_contract.py::test_a_kept_baseline_is_that_of_a_run_whose_split_ends_with_its_days": 1,
     "test_command_line.py::test_an_interruption_during_the_imports_ends_as_a_later_one_does": 2,
     "test_between.py::test_they_tell_the_cosine_of_all_rows_through_the_noise_of_labels": 1,
+    "test_predict.py::test_items_that_stand_twice_in_a_list_are_counted": 1,
+    "test_windows.py::test_the_longer_window_holds_the_days_of_the_split": 2,
+    "test_build.py::test_a_signal_whose_sums_would_run_over_is_refused": 1,
+    "test_guesses.py::test_seconds_by_a_single_letter_are_a_watch_time": 1,
+    "test_bad_input.py::test_json_is_told_and_how_to_convert_it": 2,
+    "test_guessed_labels.py::test_a_rare_property_is_no_label": 1,
+    "test_command_line.py::test_a_signal_while_python_takes_its_modules_down_changes_no_exit_code": 2,
+    "test_init.py::test_a_file_that_can_be_no_name_of_a_pipeline_gets_one": 1,
 }
 
 

@@ -157,6 +157,7 @@ def test_mistakes_are_told_by_point_before_anything_is_trained(tmp_path, capsys,
     assert not (tmp_path / "tiny").exists()
 
 
+@pytest.mark.words
 def test_what_training_refuses_says_of_which_point(workspace, capsys) -> None:
     assert sweep(workspace, "--over", "model.budget_macs=10,100000") == 2
     (said,) = capsys.readouterr().err.splitlines()
@@ -199,6 +200,7 @@ def test_a_run_of_the_pipeline_keeps_its_config(workspace) -> None:
     assert (run / "config.json").read_bytes() == written
 
 
+@pytest.mark.words
 def test_runs_that_scored_other_impressions_are_refused_by_name(workspace, tmp_path, capsys) -> None:
     first, second = runs_of(workspace, "mmoe")
     for name, test_rows in (("fewer", slice(1, None)), ("none", slice(0, 0))):
