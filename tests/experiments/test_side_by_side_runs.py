@@ -116,7 +116,7 @@ def test_the_lock_of_a_run_names_the_command_that_the_user_typed(tmp_path: Path,
 
 
 def test_an_experiment_that_was_interrupted_goes_on_from_checkpoints(tmp_path: Path) -> None:
-    variants = [Variant("a", load(TINY, [*BARE, "train.batch_size=16", "train.day_passes=3"]))]
+    variants = [Variant("a", load(TINY, [*BARE, "source.users=150", "train.batch_size=16"]))]
 
     def run(workspace: Path, console: Console) -> dict[str, bytes]:
         list(trained(open_runs(variants, [7, 8], workspace, console), "study", stages=("train", "score")))

@@ -18,6 +18,8 @@ OPTIONS = [
     'evaluate.baselines=["popularity","gbdt"]',
     "evaluate.baseline_refit_days=2",
     "evaluate.importance=false",
+    "evaluate.bootstrap=50",
+    "train.batch_size=1024",
 ]
 
 
