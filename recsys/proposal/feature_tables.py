@@ -36,8 +36,9 @@ def add_features(proposal: Proposal, roles: Roles, sides: Sequence[SideTable], l
         "multi": {column.name: column.list_separator for column in (*user, *item) if column.list_separator is not None},
         "signals": [
             *(entry["name"] for entry in proposal.tables["source"].get("feedback", ())),
+            *(names.get(column.name, column.name) for column in roles.labels),
             *outcomes,
-            *(names.get(column.name, column.name) for column in signals),
+            *(names.get(column.name, column.name) for column in signals if column not in roles.labels),
         ],
         "expressions": {name: text for name, (_, text) in expressions.items()} | outcomes,
         "entities": [["user_id"], ["item_id"]],

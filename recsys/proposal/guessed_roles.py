@@ -12,7 +12,7 @@ from recsys.proposal.column_facts import ColumnFacts, by_case_alone
 from recsys.proposal.guessed_ids import guessed_id, guessed_request, is_mostly_empty, ranked_item, session_for_user
 from recsys.proposal.guessed_time import time_columns, time_of_impression, times_of_actions, unsure_of
 from recsys.proposal.item_length import is_item_length
-from recsys.proposal.outcome_words import is_outcome
+from recsys.proposal.outcome_words import is_opinion, is_outcome
 from recsys.proposal.role_names import (
     ACTION,
     ACTIONS,
@@ -52,6 +52,7 @@ class Roles:
     position: ColumnFacts | None = None
     action: ColumnFacts | None = None
     outcome: ColumnFacts | None = None  # of words that say what became of the impression
+    opinions: list[ColumnFacts] = field(default_factory=list)  # of words that say what the user thought of the item
     propensity: ColumnFacts | None = None
     labels: list[ColumnFacts] = field(default_factory=list)
     durations: list[ColumnFacts] = field(default_factory=list)
@@ -175,6 +176,7 @@ def _others(roles: Roles, columns: Iterable[ColumnFacts]) -> None:
 
 def _outcomes(roles: Roles, left: _Left) -> None:
     """Find what the user did: what names say; without it counts, without these columns of two values, and without these stars."""
+    roles.opinions = left.take(lambda column: is_opinion(column) and not _is_property(column, roles))
     flags = [column for column in left.columns if column.truth is not None and not _is_property(column, roles)]
     told = [column for column in flags if re.search(TOLD, column.words) or re.match(f"= '{_SAYS_TOLD}", column.truth or "")]
     told = [column for column in told if not is_called(column, RELATION)]
@@ -189,7 +191,7 @@ def _outcomes(roles: Roles, left: _Left) -> None:
     roles.durations = left.take(lambda column: _is_duration(column, roles))
     if roles.action is None:
         roles.rating = left.take_one(lambda column: column is _rating(left.columns, roles))
-    if roles.action or roles.outcome or roles.labels or roles.acted or roles.durations or roles.rating:
+    if roles.action or roles.outcome or roles.opinions or roles.labels or roles.acted or roles.durations or roles.rating:
         return
     if any(not column.is_constant_within(roles.item) for column in roles.shares):
         return

@@ -7,19 +7,25 @@ from recsys.features.operands import LabelError
 from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.guessed_roles import Roles
 from recsys.proposal.guessed_time import action_of
-from recsys.proposal.outcome_words import labels_of
+from recsys.proposal.outcome_words import labels_of, opinion_name, opinions
 from recsys.proposal.times_or_nothing import is_time_or_nothing
 
 
 def other_outcomes(roles: Roles) -> list[tuple[str, str]]:
     """Return the name and the label of each word that says what became of an impression, and of each time at which the user acted."""
     words = [] if roles.outcome is None else list(labels_of(roles.outcome, quoted(roles.outcome.name)))
-    return [*words, *((plain(action_of(column)), acted_label(column)) for column in roles.acted)]
+    thought = [(plain(opinion_name(column, word)), opinion_label(column, word)) for column in roles.opinions for word in opinions(column)]
+    return [*words, *thought, *((plain(action_of(column)), acted_label(column)) for column in roles.acted)]
 
 
 def acted_label(column: ColumnFacts) -> str:
     """Return the label of a time at which the user acted: that it is there, or that it is above the number that says that he did not."""
     return f"{number(column)} > 0" if is_time_or_nothing(column) else f"{quoted(column.name)} is not null"
+
+
+def opinion_label(column: ColumnFacts, opinion: str) -> str:
+    """Return the label of an opinion. It is 0 where none was given, and not unknown."""
+    return f"coalesce({quoted(column.name)}, '') = '" + opinion.replace("'", "''") + "'"
 
 
 def learned_shares(roles: Roles) -> list[ColumnFacts]:

@@ -12,8 +12,9 @@ from recsys.proposal.column_facts import ColumnFacts
 from recsys.proposal.draft import Proposal, unique
 from recsys.proposal.guessed_roles import Roles
 from recsys.proposal.item_length import is_called_length
-from recsys.proposal.label_sql import acted_label, label_of, learned_shares, number, objective_name, other_outcomes, quoted
+from recsys.proposal.label_sql import acted_label, label_of, learned_shares, number, objective_name, opinion_label, other_outcomes, quoted
 from recsys.proposal.odd_numbers import said_of_odd_numbers
+from recsys.proposal.outcome_words import opinions
 from recsys.proposal.role_names import LIFETIME, is_regretted, is_satisfaction
 from recsys.proposal.side_tables import SideTable
 from recsys.sources import UnknownFile
@@ -34,7 +35,8 @@ def add_objectives(proposal: Proposal, roles: Roles, log: UnknownFile) -> None:
         found.append({"name": objective_name(column), "kind": "watch_time", "label": number(column), "loss_weight": 0.5})
     if roles.rating is not None:
         liked = _halving(roles.rating)
-        found.append({"name": "liked", "group": "satisfaction", "label": f"{number(roles.rating)} >= {liked:g}"})
+        name = "well_rated" if any(re.fullmatch("likes?|liked", entry["name"]) for entry in found) else "liked"
+        found.append({"name": name, "group": "satisfaction", "label": f"{number(roles.rating)} >= {liked:g}"})
         found.append({"name": "rating", "kind": "regression", "group": "satisfaction", "label": number(roles.rating), "loss_weight": 0.5})
     for column in roles.counts:
         found.append(_binary(objective_name(column), f"{number(column)} > 0"))
@@ -64,6 +66,7 @@ def note_objectives(proposal: Proposal, roles: Roles, sides: Sequence[SideTable]
             f"unsure: {roles.outcome.name} is taken for what became of each row's impression: few of its actions follow a view of the same"
         )
         proposal.note(("objective", 0), f'{said} user and item. Where each row is an action, write kind = "events".')
+    _note_opinions(proposal, roles.opinions)
     for column in roles.labels:
         place = next((place for place, entry in enumerate(found) if entry["label"] == label_of(column)), None)
         if column.is_one_or_two and place is not None:
@@ -103,6 +106,16 @@ def _learn_by_length(proposal: Proposal, roles: Roles, sides: Sequence[SideTable
 def _alike_ones(roles: Roles) -> str:
     names = ", ".join(column.name for column in roles.alike)
     return f" (besides {names}, whose names differ by case alone)" if names else ""
+
+
+def _note_opinions(proposal: Proposal, columns: Sequence[ColumnFacts]) -> None:
+    """Say above the first objective of each column of opinions what a row without one counts as."""
+    for column in columns:
+        labels = {opinion_label(column, word) for word in opinions(column)}
+        first = next((place for place, entry in enumerate(proposal.tables["objective"]) if entry["label"] in labels), None)
+        if first is not None:
+            said = f"unsure: rows where {column.name} says nothing count as 0. Where few users were asked, leave coalesce out:"
+            proposal.note(("objective", first), f"{said} then they are unknown")
 
 
 def _note_chains(proposal: Proposal, labels: Sequence[ColumnFacts]) -> None:

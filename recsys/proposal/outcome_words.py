@@ -1,4 +1,7 @@
-"""A column of words that tells what became of each impression. It looks like the action of an event log, whose actions follow a view."""
+"""Columns of words that tell what became of each impression.
+
+One looks like the action of an event log, whose actions follow a view. Others hold opinions, and nothing where the user gave none.
+"""
 
 import re
 from collections import Counter
@@ -7,10 +10,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from recsys.proposal.column_facts import ColumnFacts, plain_text
-from recsys.proposal.role_names import is_view
+from recsys.proposal.role_names import OPINION, TOLD, is_called, is_view
 
 _FOLLOWS = 0.3  # share of the actions whose user has a view of the item, below which the words are outcomes
 _FEWEST = 20  # actions, below which it may be chance
+_MOST_OPINIONS = 8  # different words
+_NO_OPINION = r"none|no[ _](reaction|feedback|vote|opinion)|nothing|neutral|null|nil|n/a|-|"  # and an empty text
+_YES_OR_NO = frozenset(("yes", "no", "y", "n", "true", "false", "t", "f"))  # the answer to a question, which few are asked
 
 
 def nothing_done(column: ColumnFacts) -> list[str]:
@@ -35,3 +41,24 @@ def labels_of(column: ColumnFacts, quoted: str) -> Iterator[tuple[str, str]]:
             name = re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_")
             value = word if column.numbers is not None and not column.is_text else "'" + word.replace("'", "''") + "'"
             yield name if re.match(r"[a-z]", name) else f"action_{name}".rstrip("_"), f"{quoted} = {value}"
+
+
+def is_opinion(column: ColumnFacts) -> bool:
+    """Return whether a column holds what the user thought of the item, in a word such as up or love, in the rows where a user said so."""
+    if column.numbers is not None or not is_called(column, OPINION) or not 1 <= column.distinct <= _MOST_OPINIONS:
+        return False
+    given = opinions(column)
+    is_often_silent = len(column.values) < column.rows or len(given) < column.distinct
+    return bool(given) and is_often_silent and not _YES_OR_NO & {word.strip().lower() for word in given}
+
+
+def opinions(column: ColumnFacts) -> list[str]:
+    """Return the words of a column of opinions, the most frequent first, without those that say that there is none."""
+    words = Counter(map(str, column.values)).most_common()
+    return [word for word, _ in words if not re.fullmatch(_NO_OPINION, word.strip().lower())]
+
+
+def opinion_name(column: ColumnFacts, opinion: str) -> str:
+    """Return the name of an objective: the opinion itself where it says what was done, as `like` does."""
+    word = re.sub(r"[^a-z0-9]+", "_", opinion.lower()).strip("_")
+    return word if re.match(TOLD, word) else f"{column.words}_{word}"

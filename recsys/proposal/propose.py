@@ -57,7 +57,15 @@ def propose(paths: Sequence[Path], folder: Path, told: Mapping[str, str] = NOTHI
     if schema.ITEM_ID not in told and len(roles.item.values) < roles.item.rows:  # of rows that name an item, lists are its properties
         raise_where_lists_were_shown(log)
     if not (
-        roles.labels or roles.acted or roles.counts or roles.action or roles.outcome or roles.durations or roles.shares or roles.rating
+        roles.labels
+        or roles.acted
+        or roles.counts
+        or roles.action
+        or roles.outcome
+        or roles.opinions
+        or roles.durations
+        or roles.shares
+        or roles.rating
     ):
         raise_where_rows_are_lists(files, facts)
     proposal = Proposal(pipeline_name(log.path), {"source": {"kind": "table", "log": relative(log.path, folder)}})

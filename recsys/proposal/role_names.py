@@ -23,6 +23,7 @@ COUNTER = (
     r"|(.*_)?(hour|minute|second|day|weekday|week|month|year)(_of_(day|week|month|year))?"
 )  # of a list, a session, a file or the calendar
 ACTION = r"(.*_)?(action|interaction|event|behaviou?r|activity|operation)(_?(type|name|kind|code))?"
+OPINION = r"(.*_)?(reaction|feedback|thumbs?|vote|opinion)s?(_(type|kind|name))?"
 PROPENSITY = r"(.*_)?(propensity|pscore)(_score)?"
 _VIEWS = r"pv|views?|.*_view|view_.*|impressions?|impr|shown?|expos(ure|ed)|browse|detail"
 ACTIONS = (
@@ -34,16 +35,19 @@ _ENGAGED = (
 )
 _SATISFIED = (
     r"like(?!ly|lihood)|love|heart|fav|follow|save|share(?!able)|forward|subscrib|survey|satisf|stars?(_|$)|starred|rating|collect|recommend|thumb(?!nail)|wish"
-    r"|bookmark|add(ed)?_to_(?!cart|basket|bag)|retweet|repost"
+    r"|bookmark|add(ed)?_to_(?!cart|basket|bag)|retweet|repost|up_?vote"
 )
-_REGRETTED = r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
+_REGRETTED = (
+    r"not_interested|unlike|unfollow|hate|dislike|dismiss|skip|report|hide|complain|unsubscrib|block|negative|refund|return|bounce"
+    r"|thumbs?_?down|vote_down|down_?vote"
+)
 _DENIED = r"(not|non|no|did_not)_(?!interested)"
 TOLD = rf"(^|_)({_ENGAGED}|{_SATISFIED}|{_REGRETTED})"
 RELATION = r".*(^|_)(follows|subscribes_to|knows|owns)_.+"  # of a user to another one or to a thing, before the impression
 DURATION = (
     r".*(watch|play|dwell|stay|spent|view|read|listen|engage|(?<!in)active|consum)\w*_?(time|sec|seconds|ms|duration|length)\w*"
     r"|watch(ed)?|dwell|.*_seconds|(.*_)?time_on_(page|site|screen|item|article|content|video|post|ad|card)"
-    r"|(.*_)?(watch|play|dwell|stay|view|read|listen)(ed)?_s"
+    r"|(.*_)?(watch|play|dwell|stay|spent|view|read|listen)(ed|ing)?_(s|min|mins|minutes|h|hours)"
     r"|(.*_)?(ms|msec|millis|sec|secs|seconds|min|mins|minutes|time)_(watch|play|dwell|stay|spent|view|read|listen|engage)\w*"
 )
 LIFETIME = r"(^|_)(forever|lifetime|total|overall|cumulative|cum|so_far|all_time|ever|to_date|\d+_?(weeks?|months?|days?))(_|$)"

@@ -10,6 +10,7 @@ import pytest
 from recsys.checkup import look
 from recsys.cli import run_command
 from recsys.proposal import propose
+from recsys.proposal.role_names import is_regretted
 from tests.checkup.edits import make_files
 from tests.proposal.as_they_lie import LOGS, csv_with_tabs
 from tests.proposal.small_feed import proposed, small_feed
@@ -45,6 +46,14 @@ def test_a_feature_that_tells_the_label_is_left_out(tmp_path: Path) -> None:
     proposal = propose(files, tmp_path)
     assert "module_shown" not in proposal.tables["features"]["context"]
     assert "Left out: module_shown alone tells click (AUC 1.000)" in proposal.text
+
+
+@pytest.mark.parametrize(("beside", "name"), [("click", "liked"), ("like", "well_rated"), ("is_liked", "well_rated")])
+def test_a_good_rating_has_a_name_of_its_own(beside: str, name: str, tmp_path: Path) -> None:
+    """Beside the column liked it was liked_2."""
+    feed = small_feed().rename(columns={"click": beside})
+    tables, _ = proposed(tmp_path, feed.assign(rating=np.random.default_rng(3).integers(1, 6, len(feed))))
+    assert [entry["name"] for entry in tables["objective"]] == [beside.removeprefix("is_"), name, "rating"]
 
 
 @pytest.mark.words
@@ -251,3 +260,43 @@ def test_what_is_said_of_an_objective_stands_above_it_where_an_earlier_one_is_le
     _, text = proposed(tmp_path, feed.assign(love=feed["click"] * (np.arange(len(feed)) % 2)))
     above = text[: text.index('name = "love"')].split("[[objective]]")[-2]
     assert '# It is 1 only where click is 1: given = "click" would learn it so.' in above
+
+
+@pytest.mark.parametrize("name", ["watch_minutes", "listening_min", "spent_h"])
+def test_minutes_and_hours_are_a_watch_time(name: str, tmp_path: Path) -> None:
+    feed = small_feed()
+    watched = np.where(feed["click"] == 1, np.random.default_rng(3).exponential(0.7, len(feed)).round(3), 0)
+    tables, _ = proposed(tmp_path, feed.assign(**{name: watched}))
+    assert name in [entry["label"] for entry in tables["objective"] if entry.get("kind") == "watch_time"]
+
+
+@pytest.mark.parametrize("nothing", [None, "none"])
+def test_each_opinion_is_an_objective_and_no_opinion_is_none_of_them(nothing: str | None, tmp_path: Path) -> None:
+    """Of thumbs up and down no objective was proposed; of like and dislike one, learned of those alone who had said either."""
+    feed = small_feed()
+    drawn = np.random.default_rng(3).choice(["up", "down", "👍"], len(feed), p=[0.5, 0.3, 0.2])
+    thumbs = pd.Series(np.where(feed["click"] == 1, drawn, nothing))
+    tables, text = proposed(tmp_path, feed.assign(thumbs=thumbs))
+    found = {entry["name"]: (entry["label"], entry.get("better"), entry.get("group")) for entry in tables["objective"]}
+    assert found["thumbs_up"] == ("coalesce(thumbs, '') = 'up'", None, "satisfaction")
+    assert found["thumbs_down"] == ("coalesce(thumbs, '') = 'down'", "lower", "satisfaction")
+    assert found["thumbs"] == ("coalesce(thumbs, '') = '👍'", None, "satisfaction")
+    assert len(found) == 4
+    assert "unsure: rows where thumbs says nothing count as 0" in text
+    is_learned = feed["ts"].dt.strftime("%Y-%m-%d").between(*tables["split"]["train"])
+    assert f"# 1 in {(thumbs == 'up')[is_learned].mean():.2%} of {is_learned.sum():,} training rows" in text
+    assert tables["features"]["signals"][0] == "click"
+
+
+def test_an_answer_is_no_opinion_and_words_of_all_rows_are_none(tmp_path: Path) -> None:
+    feed = small_feed()
+    rng = np.random.default_rng(3)
+    asked = np.where(rng.random(len(feed)) < 0.2, rng.choice(["yes", "no"], len(feed)), None)
+    tables, _ = proposed(tmp_path, feed.assign(feedback=asked, reaction=rng.choice(["calm", "loud"], len(feed))))
+    assert not [entry for entry in tables["objective"] if "coalesce" in entry["label"]]
+
+
+@pytest.mark.parametrize("name", ["thumbs_down", "thumb_down", "downvote", "down_voted", "vote_down"])
+def test_what_a_user_votes_down_is_better_lower(name: str) -> None:
+    assert is_regretted(name)
+    assert not is_regretted(name.replace("down", "up"))
