@@ -154,7 +154,8 @@ def _said(error: Any, arguments: Sequence[str]) -> str:
             keys = "" if meant else keys
         case "BadOptionUsage":
             option, keys = options[error.option_name], ""
-            found, expected = ("a value", "none") if option.is_flag else ("no value", option.metavar)
+            too_few = "no value" if option.nargs == 1 else "too few values"
+            found, expected = ("a value", "none") if option.is_flag else (too_few, option.metavar)
             said = f"{error.option_name}: found {found}, expected {expected}"
         case "BadParameter":
             keys = ""
